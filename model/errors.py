@@ -1,0 +1,178 @@
+"""Everything the model layer raises on purpose.
+
+ModelError
+├── ImageError
+│   ├── EmptyImage
+│   ├── ImageTooLarge
+│   ├── UnsupportedFormat
+│   └── DamagedImage
+├── TextError
+│   ├── EmptyText
+│   └── TextTooLong
+├── LabelError
+├── CheckpointError
+│   ├── CheckpointNotFound
+│   ├── CheckpointDamaged
+│   └── CheckpointMismatch
+└── TrainingError
+    ├── PairsError
+    └── NonFiniteLoss
+
+Each class carries its facts as attributes, so that no caller reads a message to decide.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class ModelError(Exception):
+    """Base of every error the model layer raises on purpose."""
+
+
+class ImageError(ModelError):
+    """The bytes cannot be turned into a picture."""
+
+
+class EmptyImage(ImageError):
+    """There were no bytes at all."""
+
+    def __init__(self) -> None:
+        super().__init__("The file is empty.")
+
+
+class ImageTooLarge(ImageError):
+    """The file or the picture in it is over a limit; nothing of it was decoded.
+
+    Exactly one of `pixels` and `size_bytes` is set, and `limit` is in its unit. `setting` is the
+    name of the setting that raises the limit.
+    """
+
+    def __init__(
+        self, *, limit: int, setting: str, pixels: int | None = None, size_bytes: int | None = None
+    ) -> None:
+        assert (pixels is None) != (size_bytes is None)
+        amount = f"{pixels:,} pixels" if pixels is not None else f"{size_bytes:,} bytes"
+        super().__init__(
+            f"The image has {amount}; at most {limit:,} are accepted (setting {setting})."
+        )
+        self.pixels = pixels
+        self.size_bytes = size_bytes
+        self.limit = limit
+        self.setting = setting
+
+
+class UnsupportedFormat(ImageError):
+    """The bytes are not an image of a supported format.
+
+    `format` is the recognised format's name or None; `hint` tells the reader what would help.
+    """
+
+    def __init__(self, format: str | None, hint: str = "") -> None:
+        what = f"The format {format} is not supported." if format else "This is not a known image."
+        super().__init__(f"{what} {hint}".rstrip())
+        self.format = format
+        self.hint = hint
+
+
+class DamagedImage(ImageError):
+    """The format is supported but the file is cut short, corrupt or inconsistent."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The image cannot be read: {reason}.")
+        self.reason = reason
+
+
+class TextError(ModelError):
+    """The text cannot be embedded."""
+
+
+class EmptyText(TextError):
+    """The text has no visible character."""
+
+    def __init__(self) -> None:
+        super().__init__("The text is empty or blank.")
+
+
+class TextTooLong(TextError):
+    """The text is over the documented cap, far beyond what the model reads."""
+
+    def __init__(self, characters: int, limit: int) -> None:
+        super().__init__(f"The text has {characters:,} characters; at most {limit:,} are accepted.")
+        self.characters = characters
+        self.limit = limit
+
+
+class LabelError(ModelError):
+    """The labels or prompt templates of a classification make no sense; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CheckpointError(ModelError):
+    """A weight file cannot be used; no part of it was loaded."""
+
+
+class CheckpointNotFound(CheckpointError):
+    """There is no such file; `path` is the absolute path that was tried."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"There is no model file at {path}.")
+        self.path = path
+
+
+class CheckpointDamaged(CheckpointError):
+    """The file is cut short, altered, or no checkpoint of this program."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(f"{path} cannot be used: expected {expected}, found {found}.")
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
+class CheckpointMismatch(CheckpointError):
+    """The tensors are not those of the architecture; all their names are in the attributes."""
+
+    def __init__(
+        self, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str] = ()
+    ) -> None:
+        parts = [
+            f"{len(names)} {kind} (first: {names[0]})"
+            for kind, names in (
+                ("missing", missing),
+                ("unexpected", unexpected),
+                ("of another shape", misshapen),
+            )
+            if names
+        ]
+        super().__init__(f"The weights do not fit the architecture: {'; '.join(parts)}.")
+        self.missing = tuple(missing)
+        self.unexpected = tuple(unexpected)
+        self.misshapen = tuple(misshapen)
+
+
+class TrainingError(ModelError):
+    """Training cannot start or go on; checkpoints already written stay valid."""
+
+
+class PairsError(TrainingError):
+    """A table of pairs or labels cannot be read; `line` counts from 1, None for the whole file."""
+
+    def __init__(self, path: Path, line: int | None, reason: str) -> None:
+        where = f"{path}, line {line}" if line is not None else str(path)
+        super().__init__(f"{where}: {reason}.")
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+
+class NonFiniteLoss(TrainingError):
+    """The loss became NaN or infinite at `step`; the last good checkpoint is kept."""
+
+    def __init__(self, step: int, checkpoint: Path | None) -> None:
+        kept = f"; the last good checkpoint is {checkpoint}" if checkpoint else ""
+        super().__init__(f"The loss is not finite at step {step}{kept}.")
+        self.step = step
+        self.checkpoint = checkpoint
