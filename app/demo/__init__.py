@@ -1,0 +1,1 @@
+"""The demonstration: real photographs in, two questions answered, the page served."""
