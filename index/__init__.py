@@ -1,0 +1,113 @@
+"""The layer that remembers and finds: SQL, image files, the vector index.
+
+Other layers import from here only.
+"""
+
+from index.arrivals import Added
+from index.blobs import THUMBNAIL_SIZE, BlobStore
+from index.encoders import Encoders
+from index.errors import (
+    CancellingQuery,
+    Conflict,
+    CursorError,
+    DatabaseUnavailable,
+    DigestMismatch,
+    DimensionMismatch,
+    EmbeddingRejected,
+    EmptyQuery,
+    FilterError,
+    MissingFile,
+    NotFound,
+    QueryError,
+    RetrievalError,
+    SnapshotError,
+    StorageError,
+    StorageFull,
+    TextRejected,
+)
+from index.filters import Condition, compile_filter, in_collection
+from index.importer import Imported, Importer, Refusal
+from index.indexer import Indexer
+from index.job_queue import JobPage, JobQueue
+from index.library import ImagePage, Library
+from index.live_index import LiveIndex
+from index.reindexer import Cancelled, Reindexed, Reindexer
+from index.searcher import (
+    LIMIT_ALLOWED,
+    PARTS_ALLOWED,
+    Hit,
+    ImagePart,
+    Part,
+    PicturePart,
+    Query,
+    Searcher,
+    SearchResult,
+    TextPart,
+)
+from index.store.database import Database, sqlite_url
+from index.store.images import ImageRecord
+from index.store.jobs import Job, LeaseLost
+from index.store.migrating import migrate
+from index.store.model_versions import ModelVersion
+from index.uploads import DEFAULT_COLLECTION, Upload, printable_name
+from index.versions import Versions
+
+__all__ = [
+    "DEFAULT_COLLECTION",
+    "LIMIT_ALLOWED",
+    "PARTS_ALLOWED",
+    "THUMBNAIL_SIZE",
+    "Added",
+    "BlobStore",
+    "Cancelled",
+    "CancellingQuery",
+    "Condition",
+    "Conflict",
+    "CursorError",
+    "Database",
+    "DatabaseUnavailable",
+    "DigestMismatch",
+    "DimensionMismatch",
+    "EmbeddingRejected",
+    "EmptyQuery",
+    "Encoders",
+    "FilterError",
+    "Hit",
+    "ImagePage",
+    "ImagePart",
+    "ImageRecord",
+    "Imported",
+    "Importer",
+    "Indexer",
+    "Job",
+    "JobPage",
+    "JobQueue",
+    "LeaseLost",
+    "Library",
+    "LiveIndex",
+    "MissingFile",
+    "ModelVersion",
+    "NotFound",
+    "Part",
+    "PicturePart",
+    "Query",
+    "QueryError",
+    "Refusal",
+    "Reindexed",
+    "Reindexer",
+    "RetrievalError",
+    "SearchResult",
+    "Searcher",
+    "SnapshotError",
+    "StorageError",
+    "StorageFull",
+    "TextPart",
+    "TextRejected",
+    "Upload",
+    "Versions",
+    "compile_filter",
+    "in_collection",
+    "migrate",
+    "printable_name",
+    "sqlite_url",
+]

@@ -1,0 +1,136 @@
+"""Group commit: images that arrive together become durable in one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.blobs import THUMBNAIL_SIZE, BlobStore, sync
+from index.errors import RetrievalError
+from index.live_index import LiveIndex
+from index.store import changes, embeddings, images, model_versions
+from index.store.database import Database
+from index.store.images import ImageRecord, NewImage
+
+IMAGES_PER_COMMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A decoded and embedded upload, ready to be written; `vectors` by model version."""
+
+    image: NewImage
+    path: Path
+    thumbnail: bytes
+    vectors: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The stored image, and whether this upload made it."""
+
+    image: ImageRecord
+    is_new: bool
+
+
+class Arrivals:
+    """One thread that commits whatever waits. Thread-safe.
+
+    A commit costs a wait for the disk however much is in it, so those that queue up behind one
+    share the next.
+    """
+
+    def __init__(self, database: Database, blobs: BlobStore, live: LiveIndex) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._live = live
+        self._waiting: deque[tuple[Arrival, Future[Added | None]]] = deque()
+        self._condition = threading.Condition()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="commit-arrivals", daemon=True)
+        self._thread.start()
+
+    def commit(self, arrival: Arrival) -> Added | None:
+        """The stored image, committed and searchable; None if it lacks a version's embedding.
+
+        Raises StorageError, EmbeddingRejected, DatabaseUnavailable.
+        """
+        self._blobs.keep_thumbnail(arrival.thumbnail, arrival.image.sha256, THUMBNAIL_SIZE)
+        sync(arrival.path)
+        future: Future[Added | None] = Future()
+        with self._condition:
+            assert not self._is_closed, "nothing arrives after the end"
+            self._waiting.append((arrival, future))
+            self._condition.notify()
+        return future.result()
+
+    def close(self) -> None:
+        """Commit what waits, then end the thread."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._is_closed or self._waiting)
+                batch = [
+                    self._waiting.popleft()
+                    for _ in range(min(IMAGES_PER_COMMIT, len(self._waiting)))
+                ]
+            if not batch:
+                return
+            try:
+                outcomes = self._write([arrival for arrival, _ in batch])
+                self._live.catch_up()
+            except BaseException as error:  # noqa: BLE001  (each waiting upload must hear of it)
+                for _, future in batch:
+                    future.set_exception(error)
+                continue
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, RetrievalError):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+
+    def _write(self, batch: list[Arrival]) -> list[Added | RetrievalError | None]:
+        with self._database.writing() as session:
+            changes.take_lock(session)
+            needed = {version.id for version in model_versions.embedding(session)}
+            outcomes: list[Added | RetrievalError | None] = []
+            vectors: dict[str, dict[int, NDArray[np.float32]]] = {
+                version_id: {} for version_id in needed
+            }
+            for arrival in batch:
+                if needed - set(arrival.vectors):
+                    outcomes.append(None)
+                    continue
+                try:
+                    for version_id in needed:
+                        embeddings.pack(arrival.vectors[version_id])
+                    self._blobs.keep(arrival.path, arrival.image.sha256)
+                except RetrievalError as error:
+                    outcomes.append(error)
+                    continue
+                same = images.find_same(session, arrival.image.collection, arrival.image.sha256)
+                if same is not None:
+                    outcomes.append(Added(same, is_new=False))
+                    continue
+                record = images.add(session, arrival.image)
+                outcomes.append(Added(record, is_new=True))
+                for version_id in needed:
+                    vectors[version_id][record.number] = arrival.vectors[version_id]
+            for version_id in needed:
+                embeddings.put(session, version_id, vectors[version_id])
+            added = [o.image.number for o in outcomes if isinstance(o, Added) and o.is_new]
+            if added:
+                changes.append(session, "add", added)
+        return outcomes

@@ -1,0 +1,55 @@
+"""The loaded encoders by model version; versions with the same weights share one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from index.errors import Conflict
+from index.store.model_versions import ModelVersion
+from model import EmbeddingQueue, Encoder, load_encoder
+
+
+class Encoders:
+    """Loads each encoder once, keeps it behind its queue, and closes them all. Thread-safe."""
+
+    def __init__(
+        self, load: Callable[[str], Encoder] = load_encoder, *, max_waiting: int = 512
+    ) -> None:
+        self._load = load
+        self._max_waiting = max_waiting
+        self._queues: dict[str, EmbeddingQueue] = {}
+        # Held while loading: twenty first requests load the weights once and wait for them.
+        self._lock = threading.Lock()
+
+    def load(self, source: str) -> EmbeddingQueue:
+        """The queue of the encoder that `source` names, read afresh. Raises CheckpointError."""
+        with self._lock:
+            encoder = self._load(source)
+            if encoder.fingerprint not in self._queues:
+                self._queues[encoder.fingerprint] = EmbeddingQueue(
+                    encoder, max_waiting=self._max_waiting
+                )
+            return self._queues[encoder.fingerprint]
+
+    def of(self, version: ModelVersion) -> EmbeddingQueue:
+        """The queue of a version's encoder, loaded on first use.
+
+        Raises CheckpointError, Conflict when the weights there are no longer that version's.
+        """
+        known = self._queues.get(version.fingerprint) or self.load(version.source)
+        if known.encoder.fingerprint != version.fingerprint:
+            raise Conflict(
+                f"The weights at {version.source} are not those of the model version {version.id}."
+            )
+        return known
+
+    @property
+    def waiting(self) -> int:
+        """How many texts and pictures wait for an encoder."""
+        return sum(queue.waiting for queue in list(self._queues.values()))
+
+    def close(self) -> None:
+        """End every queue."""
+        for queue in self._queues.values():
+            queue.close()

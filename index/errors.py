@@ -1,0 +1,147 @@
+"""What can go wrong while remembering and finding images.
+
+RetrievalError
+├── NotFound               no such image, job or model version
+├── StorageError           the data folder can't take or give bytes
+│   ├── StorageFull
+│   ├── DigestMismatch     the bytes are not those announced
+│   └── MissingFile        a row whose file is gone
+├── DatabaseUnavailable    the database can't be reached or written
+├── EmbeddingRejected      not finite, or of no length
+├── TextRejected           a text that can't be stored
+├── QueryError             a question that has no answer
+│   ├── EmptyQuery
+│   ├── CancellingQuery    the parts sum to nothing
+│   ├── FilterError        a filter that can't be read
+│   └── CursorError        a cursor that isn't ours, or is of another query
+├── DimensionMismatch      a vector of another model
+├── SnapshotError          a snapshot that can't be trusted
+└── Conflict               the state of a thing forbids the change
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RetrievalError(Exception):
+    """Base of everything the index layer raises on purpose."""
+
+
+class NotFound(RetrievalError):
+    """There is no such thing."""
+
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"There is no {kind} with the id {identifier!r}.")
+        self.kind = kind
+        self.identifier = identifier
+
+
+class StorageError(RetrievalError):
+    """The data folder could not be read or written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class StorageFull(StorageError):
+    """No space is left for the file."""
+
+
+class MissingFile(StorageError):
+    """A stored image's file is not there."""
+
+
+class DigestMismatch(StorageError):
+    """The bytes have another SHA-256 than the one announced."""
+
+    def __init__(self, path: Path, expected: str, actual: str) -> None:
+        super().__init__(path, f"expected SHA-256 {expected}, found {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class DatabaseUnavailable(RetrievalError):
+    """The database refused or dropped the connection."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The database does not answer: {reason}")
+        self.reason = reason
+
+
+class EmbeddingRejected(RetrievalError):
+    """The model gave a vector that can't be compared with anything."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The embedding was rejected: {reason}.")
+        self.reason = reason
+
+
+class TextRejected(RetrievalError):
+    """A text that came with an image can't be stored; `pointer` says which."""
+
+    def __init__(self, pointer: str, reason: str) -> None:
+        super().__init__(f"{pointer}: {reason}")
+        self.pointer = pointer
+        self.reason = reason
+
+
+class QueryError(RetrievalError):
+    """The query can't be answered as it stands."""
+
+
+class EmptyQuery(QueryError):
+    """The query has no part."""
+
+    def __init__(self) -> None:
+        super().__init__("The query has no part; give at least one text or image.")
+
+
+class CancellingQuery(QueryError):
+    """The weighted parts sum to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The parts of the query cancel each other; change a weight or leave a part out."
+        )
+
+
+class FilterError(QueryError):
+    """The filter can't be read; `pointer` is the JSON pointer of the bad place."""
+
+    def __init__(self, pointer: str, reason: str) -> None:
+        super().__init__(f"{pointer or '/'}: {reason}")
+        self.pointer = pointer
+        self.reason = reason
+
+
+class CursorError(QueryError):
+    """The cursor was not handed out for this request."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The cursor can't be used: {reason}. Start again without it.")
+        self.reason = reason
+
+
+class DimensionMismatch(RetrievalError):
+    """A vector has another number of components than the index."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(f"The index holds vectors of {expected} components, not of {actual}.")
+        self.expected = expected
+        self.actual = actual
+
+
+class SnapshotError(RetrievalError):
+    """A snapshot is damaged, foreign or of another model version."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class Conflict(RetrievalError):
+    """The thing's present state forbids the change."""

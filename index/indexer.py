@@ -1,0 +1,180 @@
+"""Bytes in, searchable image out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.arrivals import Added, Arrival, Arrivals
+from index.blobs import THUMBNAIL_SIZE, BlobStore
+from index.encoders import Encoders
+from index.errors import EmbeddingRejected
+from index.live_index import LiveIndex
+from index.store import changes, images, model_versions
+from index.store.database import Database
+from index.store.images import ImageRecord, NewImage
+from index.uploads import Upload, clean_metadata, clean_text, printable_name
+from model import EmbeddingQueue, ImageLimits, Picture, decode, thumbnail
+
+TAGS_ALLOWED = 100
+TAG_CHARACTERS = 100
+CAPTION_CHARACTERS = 10_000
+
+
+class Indexer:
+    """Adds, changes and removes images. Thread-safe; every call blocks until it is durable."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        encoders: Encoders,
+        live: LiveIndex,
+        limits: ImageLimits,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._encoders = encoders
+        self._live = live
+        self._limits = limits
+        self._arrivals = Arrivals(database, blobs, live)
+
+    def add(self, upload: Upload) -> Added:
+        """The image of these bytes, stored, committed and searchable when this returns.
+
+        The same bytes in the same collection are the same image, whatever words come with them.
+        The uploaded file is gone afterwards, whether it was kept or refused.
+
+        Raises ImageError, TextRejected, EmbeddingRejected, QueueFull, StorageError,
+        DatabaseUnavailable.
+        """
+        try:
+            return self._add(upload)
+        finally:
+            upload.path.unlink(missing_ok=True)
+
+    def update(
+        self,
+        image_id: str,
+        *,
+        tags: tuple[str, ...],
+        caption: str | None,
+        metadata: Mapping[str, Any],
+    ) -> ImageRecord:
+        """The image with its owner's words replaced. Raises NotFound, TextRejected."""
+        words = _Words.cleaned(tags, caption, metadata)
+        with self._database.writing() as session:
+            return images.update(
+                session,
+                image_id,
+                tags=words.tags,
+                caption=words.caption,
+                metadata=words.metadata,
+            )
+
+    def delete(self, image_id: str) -> None:
+        """Remove an image: it is found no more when this returns, here and after a crash.
+
+        Raises NotFound, DatabaseUnavailable.
+        """
+        with self._database.writing() as session:
+            record = images.delete(session, image_id)
+            changes.append(session, "remove", [record.number])
+        self._live.catch_up()
+        self.discard_unused(record.sha256)
+
+    def discard_unused(self, sha256: str) -> None:
+        """Remove a file that no image needs any more.
+
+        Under the log's lock, since an upload of the same bytes puts its file in place under it
+        too: between the question and the removal nobody can begin to need the file.
+        """
+        with self._database.writing() as session:
+            changes.take_lock(session)
+            if not images.is_digest_used(session, sha256):
+                self._blobs.discard(sha256)
+
+    def close(self) -> None:
+        """Commit what is under way and end."""
+        self._arrivals.close()
+
+    def _add(self, upload: Upload) -> Added:
+        words = _Words.cleaned(upload.tags, upload.caption, upload.metadata)
+        collection = clean_text(upload.collection, "/collection", max_characters=100)
+        with self._database.reading() as session:
+            known = images.find_same(session, collection, upload.sha256)
+        if known is not None and self._blobs.path(upload.sha256).is_file():
+            return Added(known, is_new=False)
+        queues = self._queues()
+        shorter_side = max(queue.encoder.image_size for queue in queues.values())
+        picture = decode(upload.path, self._limits, shorter_side=max(shorter_side, THUMBNAIL_SIZE))
+        small = thumbnail(picture, THUMBNAIL_SIZE)
+        image = NewImage(
+            sha256=upload.sha256,
+            collection=collection,
+            filename=printable_name(upload.filename),
+            format=picture.format,
+            media_type=picture.media_type,
+            width=picture.width,
+            height=picture.height,
+            size_bytes=upload.size_bytes,
+            taken_at=picture.taken_at,
+            tags=words.tags,
+            caption=words.caption,
+            metadata=words.metadata,
+        )
+        vectors: dict[str, NDArray[np.float32]] = {}
+        while True:
+            vectors |= _embed(
+                picture, {key: queue for key, queue in queues.items() if key not in vectors}
+            )
+            added = self._arrivals.commit(Arrival(image, upload.path, small, vectors))
+            if added is not None:
+                return added
+            # A version came or was promoted meanwhile: embed for it too, then try again.
+            queues = self._queues()
+
+    def _queues(self) -> dict[str, EmbeddingQueue]:
+        """The encoders that a new image needs: the live version's, and those being built."""
+        with self._database.reading() as session:
+            versions = model_versions.embedding(session)
+        return {version.id: self._encoders.of(version) for version in versions}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    tags: tuple[str, ...]
+    caption: str | None
+    metadata: dict[str, Any]
+
+    @classmethod
+    def cleaned(
+        cls, tags: tuple[str, ...], caption: str | None, metadata: Mapping[str, Any]
+    ) -> _Words:
+        kept = [
+            clean_text(tag, f"/tags/{position}", max_characters=TAG_CHARACTERS).strip()
+            for position, tag in enumerate(tags[:TAGS_ALLOWED])
+        ]
+        return cls(
+            tuple(dict.fromkeys(tag for tag in kept if tag)),
+            None
+            if caption is None
+            else clean_text(caption, "/caption", max_characters=CAPTION_CHARACTERS),
+            clean_metadata(metadata),
+        )
+
+
+def _embed(picture: Picture, queues: dict[str, EmbeddingQueue]) -> dict[str, NDArray[np.float32]]:
+    """The embedding of the picture by each version; versions of one encoder share the pass."""
+    by_encoder = {
+        queue: queue.submit_pixels(queue.encoder.prepare(picture)) for queue in set(queues.values())
+    }
+    vectors = {key: by_encoder[queue].result() for key, queue in queues.items()}
+    for vector in vectors.values():
+        if not np.isfinite(vector).all():
+            raise EmbeddingRejected("it is not finite")
+    return vectors

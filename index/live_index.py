@@ -1,0 +1,174 @@
+"""The vector index that answers queries, kept in step with the change log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from index.encoders import Encoders
+from index.errors import RetrievalError, SnapshotError
+from index.store import changes, embeddings, model_versions
+from index.store.database import Database
+from index.store.model_versions import ModelVersion
+from index.vectors import snapshots
+from index.vectors.faiss_index import FaissIndex
+from model import EmbeddingQueue, ModelError
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.25
+SNAPSHOT_AFTER_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One model version with its encoder and its vectors: a query is answered by one, wholly."""
+
+    version: ModelVersion
+    queue: EmbeddingQueue
+    vectors: FaissIndex
+
+
+class LiveIndex:
+    """The index of this process. Thread-safe.
+
+    `catch_up` applies every change committed before the call, so whoever has just committed one
+    sees it; a thread does the same for the changes of other processes. A promotion builds the new
+    version's vectors beside the old ones and swaps the two in one assignment.
+    """
+
+    def __init__(self, database: Database, encoders: Encoders, directory: Path) -> None:
+        self._database = database
+        self._encoders = encoders
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._saved_at = time.monotonic()
+        self._snapshot_problem: str | None = None
+        self._follow_problem: str | None = None
+        self._generation, self._sequence = self._open()
+        self._saved_sequence = self._sequence
+        self._thread = threading.Thread(target=self._follow, name="follow-changes", daemon=True)
+        self._thread.start()
+
+    @property
+    def generation(self) -> Generation:
+        """What answers queries now; hold on to it for the whole of one query."""
+        return self._generation
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the index from being followed or saved, in sentences."""
+        return [problem for problem in (self._snapshot_problem, self._follow_problem) if problem]
+
+    def catch_up(self) -> None:
+        """Apply every change committed before this call. Raises DatabaseUnavailable."""
+        with self._lock:
+            while True:
+                with self._database.reading() as session:
+                    batch = changes.since(session, self._sequence)
+                    promoted = any(change.kind == "promote" for change in batch)
+                    version = model_versions.live(session) if promoted else None
+                    added = {
+                        change.image_number
+                        for change in batch
+                        if change.kind == "add" and change.image_number is not None
+                    }
+                    vectors = embeddings.get_many(
+                        session, self._generation.version.id, sorted(added)
+                    )
+                if not batch:
+                    return
+                if version is not None and version.id != self._generation.version.id:
+                    self._generation, self._sequence = self._build(version)
+                    log.info("model_promoted", model_version=version.id)
+                    continue
+                for change in batch:
+                    if change.kind == "remove" and change.image_number is not None:
+                        self._generation.vectors.remove(change.image_number)
+                if vectors:
+                    self._generation.vectors.put(
+                        np.array(list(vectors), dtype=np.int64), np.stack(list(vectors.values()))
+                    )
+                self._sequence = batch[-1].sequence
+
+    def save(self) -> None:
+        """Write a snapshot if anything changed since the last; a failure is kept, not raised."""
+        with self._lock:
+            sequence = self._sequence
+            generation = self._generation
+            if sequence == self._saved_sequence:
+                return
+            numbers, vectors = generation.vectors.contents()
+        self._saved_at = time.monotonic()
+        try:
+            snapshots.write(
+                self._snapshot_path(generation.version),
+                snapshots.Snapshot(generation.version.id, sequence, numbers, vectors),
+            )
+        except SnapshotError as error:
+            self._snapshot_problem = f"The index could not be saved: {error}"
+            log.warning("snapshot_failed", reason=str(error))
+            return
+        self._snapshot_problem = None
+        self._saved_sequence = sequence
+
+    def close(self) -> None:
+        """Stop following and save."""
+        self._stop.set()
+        self._thread.join()
+        self.save()
+
+    def _open(self) -> tuple[Generation, int]:
+        with self._database.reading() as session:
+            version = model_versions.live(session)
+        assert version is not None, "a version is registered before the index is opened"
+        path = self._snapshot_path(version)
+        try:
+            snapshot = snapshots.read(path, model_version=version.id, dimension=version.dimension)
+        except SnapshotError as error:
+            aside = snapshots.set_aside(path)
+            log.info("index_rebuild", reason=error.reason, kept_aside=str(aside) if aside else None)
+            return self._build(version)
+        with self._database.reading() as session:
+            if snapshot.sequence > changes.last_sequence(session):
+                # A database put back from a backup: the snapshot knows of changes that never were.
+                log.info("index_rebuild", reason="the snapshot is newer than the database")
+                return self._build(version)
+        vectors = FaissIndex(version.dimension)
+        vectors.put(snapshot.numbers, snapshot.vectors)
+        return Generation(version, self._encoders.of(version), vectors), snapshot.sequence
+
+    def _build(self, version: ModelVersion) -> tuple[Generation, int]:
+        queue = self._encoders.of(version)
+        vectors = FaissIndex(version.dimension)
+        with self._database.reading() as session:
+            # Read before the vectors: what is committed in between is applied twice, never missed.
+            sequence = changes.last_sequence(session)
+            for numbers, chunk in embeddings.stream(session, version.id):
+                vectors.put(numbers, chunk)
+        return Generation(version, queue, vectors), sequence
+
+    def _follow(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            self._follow_problem = _problem_of(self.catch_up)
+            if time.monotonic() - self._saved_at > SNAPSHOT_AFTER_SECONDS:
+                self.save()
+
+    def _snapshot_path(self, version: ModelVersion) -> Path:
+        return self._directory / f"{version.id}.safetensors"
+
+
+def _problem_of(action: Callable[[], None]) -> str | None:
+    try:
+        action()
+    except (RetrievalError, ModelError) as error:
+        log.warning("changes_not_followed", reason=str(error))
+        return f"The index is behind: {error}"
+    return None

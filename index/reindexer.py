@@ -1,0 +1,168 @@
+"""Embedding every image again for another version, then making that version live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.blobs import BlobStore
+from index.encoders import Encoders
+from index.errors import EmbeddingRejected, StorageError
+from index.store import changes, embeddings, images, model_versions
+from index.store.database import Database
+from index.store.model_versions import ModelVersion
+from model import EmbeddingQueue, ImageError, ImageLimits, decode
+
+IMAGES_PER_BATCH = 64
+DECODING_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be embedded again, and why."""
+
+    image_number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """How a reindex ended. `copied` images kept the embedding that the same weights had made."""
+
+    model_version: str
+    embedded: int
+    copied: int
+    failures: tuple[Failure, ...]
+
+
+class Cancelled(Exception):
+    """The reindex was asked to stop; what it has embedded stays for the next run."""
+
+
+class Reindexer:
+    """Runs one reindex. It can be stopped at any image and run again, and goes on where it was."""
+
+    def __init__(
+        self, database: Database, blobs: BlobStore, encoders: Encoders, limits: ImageLimits
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._encoders = encoders
+        self._limits = limits
+
+    def run(self, version_id: str, report: Callable[[int, int], bool]) -> Reindexed:
+        """Embed what the version lacks, then promote it in the same moment as nothing is missing.
+
+        `report` gets how many images are embedded and how many there are, and answers whether to
+        stop. Images whose file is gone or damaged are left out and named in the answer; where the
+        weights are those of the live version, its embedding of them is kept.
+
+        Raises Cancelled, NotFound, CheckpointError, DatabaseUnavailable.
+        """
+        with self._database.reading() as session:
+            version = model_versions.get(session, version_id)
+            if version.state == "live":
+                # Killed between the promotion and the end of the job.
+                return Reindexed(version_id, embeddings.count(session, version_id), 0, ())
+        queue = self._encoders.of(version)
+        failures: dict[int, Failure] = {}
+        copied = 0
+        embedded = 0
+        with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="reindex") as pool:
+            while True:
+                batch = self._missing(version_id, failures)
+                if not batch:
+                    if self._promote(version_id, failures):
+                        break
+                    continue
+                if report(*self._progress(version_id)):
+                    raise Cancelled
+                vectors = self._embed(batch, queue, pool, failures)
+                rescued = self._rescue(batch, vectors, version)
+                embedded += len(vectors)
+                copied += len(rescued)
+                self._write(version_id, vectors | rescued)
+        report(*self._progress(version_id))
+        return Reindexed(version_id, embedded, copied, tuple(failures.values()))
+
+    def _missing(self, version_id: str, failures: dict[int, Failure]) -> list[tuple[int, str]]:
+        """The next images to embed, passing by those that failed before."""
+        after = -1
+        while True:
+            with self._database.reading() as session:
+                batch = embeddings.missing(
+                    session, version_id, after_number=after, limit=IMAGES_PER_BATCH
+                )
+            fresh = [item for item in batch if item[0] not in failures]
+            if fresh or not batch:
+                return fresh
+            after = batch[-1][0]
+
+    def _progress(self, version_id: str) -> tuple[int, int]:
+        with self._database.reading() as session:
+            return embeddings.count(session, version_id), images.count(session)
+
+    def _embed(
+        self,
+        batch: Sequence[tuple[int, str]],
+        queue: EmbeddingQueue,
+        pool: ThreadPoolExecutor,
+        failures: dict[int, Failure],
+    ) -> dict[int, NDArray[np.float32]]:
+        def prepared(sha256: str) -> NDArray[np.uint8]:
+            picture = decode(
+                self._blobs.open_path(sha256),
+                self._limits,
+                shorter_side=queue.encoder.image_size,
+            )
+            return queue.encoder.prepare(picture)
+
+        pixels = [(number, pool.submit(prepared, sha256)) for number, sha256 in batch]
+        submitted = []
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for number, future in pixels:
+            try:
+                submitted.append((number, queue.submit_pixels(future.result())))
+            except (ImageError, StorageError) as error:
+                failures[number] = Failure(number, str(error))
+        for number, embedding in submitted:
+            vector = embedding.result()
+            try:
+                embeddings.pack(vector)
+            except EmbeddingRejected as error:
+                failures[number] = Failure(number, str(error))
+            else:
+                vectors[number] = vector
+        return vectors
+
+    def _rescue(
+        self,
+        batch: Sequence[tuple[int, str]],
+        vectors: dict[int, NDArray[np.float32]],
+        version: ModelVersion,
+    ) -> dict[int, NDArray[np.float32]]:
+        lost = [number for number, _ in batch if number not in vectors]
+        with self._database.reading() as session:
+            live = model_versions.live(session)
+            if not lost or live is None or live.fingerprint != version.fingerprint:
+                return {}
+            return embeddings.get_many(session, live.id, lost)
+
+    def _write(self, version_id: str, vectors: dict[int, NDArray[np.float32]]) -> None:
+        with self._database.writing() as session:
+            present = images.hold(session, list(vectors))
+            embeddings.put(session, version_id, {number: vectors[number] for number in present})
+
+    def _promote(self, version_id: str, failures: dict[int, Failure]) -> bool:
+        """Make it live unless an image came that lacks its embedding; gives whether it is."""
+        with self._database.writing() as session:
+            changes.take_lock(session)
+            missing = embeddings.missing(session, version_id, limit=len(failures) + 1)
+            if any(number not in failures for number, _ in missing):
+                return False
+            model_versions.promote(session, version_id)
+            return True

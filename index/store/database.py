@@ -1,0 +1,120 @@
+"""The engine and its units of work: `Database.reading` and `Database.writing`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from index.errors import DatabaseUnavailable, StorageFull
+
+LOCK_WAIT_SECONDS = 30
+
+
+class Database:
+    """One SQL database, SQLite or PostgreSQL, and the two kinds of transaction on it.
+
+    Thread-safe; sessions are not. Close it when done.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        parsed = make_url(url)
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.url = parsed
+        if self.is_sqlite:
+            self.engine = create_engine(
+                parsed,
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                connect_args={"timeout": LOCK_WAIT_SECONDS},
+            )
+            _prepare_sqlite(self.engine)
+        else:
+            self.engine = create_engine(
+                parsed, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+            )
+        self._writing_engine = self.engine.execution_options(writes=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session on one consistent view that is never committed.
+
+        Raises DatabaseUnavailable.
+        """
+        with _translated(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A unit of work: committed when the block ends well, undone when it raises.
+
+        On SQLite it takes the write lock at the start: a transaction that begins by reading and
+        writes later fails at once, without waiting, when another has written in between.
+
+        Raises DatabaseUnavailable, StorageFull.
+        """
+        with (
+            _translated(),
+            Session(self._writing_engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite database in the file `path`."""
+    return f"sqlite:///{path.absolute()}"
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        assert isinstance(connection, sqlite3.Connection)
+        # The driver's own BEGIN comes too late (at the first write); ours is sent by _begin.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        # WAL lets readers go on while one writes; FULL makes a commit durable before it returns.
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
+        cursor.close()
+        # SQLite's own lower() knows ASCII only.
+        connection.create_function("lower", 1, _lower, deterministic=True)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _lower(value: str | None) -> str | None:
+    return None if value is None else value.lower()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        reason = str(error.orig or error).strip().splitlines()[0]
+        if "disk is full" in reason or "No space left" in reason:
+            raise StorageFull(Path("database"), reason) from error
+        raise DatabaseUnavailable(reason) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable("the connection was lost") from error
+        raise

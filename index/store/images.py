@@ -1,0 +1,232 @@
+"""Images: what is known of each stored picture, without its embedding."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy.orm import Session, selectinload
+
+from index.errors import NotFound
+from index.store.schema import ImageRow, ImageTagRow
+
+# SQLite takes at most 32,766 variables in one statement, PostgreSQL 65,535.
+VARIABLES_PER_STATEMENT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One stored image as the other layers see it. `number` orders images by arrival."""
+
+    number: int
+    id: str
+    sha256: str
+    collection: str
+    filename: str
+    format: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    taken_at: datetime | None
+    tags: tuple[str, ...]
+    caption: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What is written when an image arrives. `taken_at` is aware only if the photo names a zone."""
+
+    sha256: str
+    collection: str
+    filename: str
+    format: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    taken_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+    caption: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def add(session: Session, image: NewImage) -> ImageRecord:
+    """The stored record of `image`, with a fresh id and number."""
+    offset = image.taken_at.utcoffset() if image.taken_at else None
+    row = ImageRow(
+        id=secrets.token_hex(8),
+        sha256=image.sha256,
+        collection=image.collection,
+        filename=image.filename,
+        format=image.format,
+        media_type=image.media_type,
+        width=image.width,
+        height=image.height,
+        size_bytes=image.size_bytes,
+        taken_at=image.taken_at.replace(tzinfo=None) if image.taken_at else None,
+        taken_offset_minutes=None if offset is None else int(offset.total_seconds() // 60),
+        caption=image.caption,
+        details=image.metadata,
+        created_at=datetime.now(UTC),
+        tags=_tag_rows(image.tags),
+    )
+    session.add(row)
+    session.flush()
+    return _record(row)
+
+
+def find_same(session: Session, collection: str, sha256: str) -> ImageRecord | None:
+    """The image of `collection` with these very bytes, if it is stored."""
+    row = session.scalar(
+        _with_tags().where(ImageRow.collection == collection, ImageRow.sha256 == sha256)
+    )
+    return None if row is None else _record(row)
+
+
+def get(session: Session, image_id: str) -> ImageRecord:
+    """The image with this id. Raises NotFound."""
+    return _record(_row(session, image_id))
+
+
+def by_number(session: Session, numbers: Sequence[int]) -> dict[int, ImageRecord]:
+    """The images that still exist among `numbers`."""
+    found: dict[int, ImageRecord] = {}
+    for start in range(0, len(numbers), VARIABLES_PER_STATEMENT):
+        chunk = numbers[start : start + VARIABLES_PER_STATEMENT]
+        for row in session.scalars(_with_tags().where(ImageRow.number.in_(chunk))):
+            found[row.number] = _record(row)
+    return found
+
+
+def page(
+    session: Session,
+    *,
+    where: ColumnElement[bool] | None = None,
+    before_number: int | None = None,
+    limit: int,
+) -> list[ImageRecord]:
+    """Up to `limit` images, newest first, of those older than `before_number`."""
+    statement = _with_tags().order_by(ImageRow.number.desc()).limit(limit)
+    if where is not None:
+        statement = statement.where(where)
+    if before_number is not None:
+        statement = statement.where(ImageRow.number < before_number)
+    return [_record(row) for row in session.scalars(statement)]
+
+
+def count(session: Session, where: ColumnElement[bool] | None = None) -> int:
+    """How many images there are."""
+    statement = select(func.count()).select_from(ImageRow)
+    return session.scalar(statement.where(true() if where is None else where)) or 0
+
+
+def numbers(session: Session, where: ColumnElement[bool]) -> list[int]:
+    """The numbers of all images that `where` keeps, ascending."""
+    return list(session.scalars(select(ImageRow.number).where(where).order_by(ImageRow.number)))
+
+
+def update(
+    session: Session,
+    image_id: str,
+    *,
+    tags: tuple[str, ...],
+    caption: str | None,
+    metadata: dict[str, Any],
+) -> ImageRecord:
+    """The image with its owner's words replaced. Raises NotFound."""
+    row = _row(session, image_id)
+    row.caption = caption
+    row.details = metadata
+    kept = {tag.tag: tag for tag in row.tags}
+    row.tags = [
+        kept.get(tag) or ImageTagRow(tag=tag, position=position)
+        for position, tag in enumerate(tags)
+    ]
+    for position, tag in enumerate(row.tags):
+        tag.position = position
+    session.flush()
+    return _record(row)
+
+
+def delete(session: Session, image_id: str) -> ImageRecord:
+    """Remove the row with its tags and embeddings; gives what it was. Raises NotFound."""
+    row = _row(session, image_id)
+    record = _record(row)
+    session.delete(row)
+    session.flush()
+    return record
+
+
+def hold(session: Session, numbers: Sequence[int]) -> list[int]:
+    """Those of `numbers` that exist, which nobody can delete until this transaction ends."""
+    return list(
+        session.scalars(
+            select(ImageRow.number)
+            .where(ImageRow.number.in_(numbers))
+            .order_by(ImageRow.number)
+            .with_for_update(read=True, key_share=True)
+        )
+    )
+
+
+def is_digest_used(session: Session, sha256: str) -> bool:
+    """Whether any collection still has an image with these bytes."""
+    return (
+        session.scalar(select(ImageRow.number).where(ImageRow.sha256 == sha256).limit(1))
+        is not None
+    )
+
+
+def digests_used(session: Session, digests: Iterable[str]) -> set[str]:
+    """Those of `digests` that some image has."""
+    wanted = list(digests)
+    used: set[str] = set()
+    for start in range(0, len(wanted), VARIABLES_PER_STATEMENT):
+        chunk = wanted[start : start + VARIABLES_PER_STATEMENT]
+        used.update(session.scalars(select(ImageRow.sha256).where(ImageRow.sha256.in_(chunk))))
+    return used
+
+
+def _with_tags() -> Any:
+    return select(ImageRow).options(selectinload(ImageRow.tags))
+
+
+def _row(session: Session, image_id: str) -> ImageRow:
+    row: ImageRow | None = session.scalar(_with_tags().where(ImageRow.id == image_id))
+    if row is None:
+        raise NotFound("image", image_id)
+    return row
+
+
+def _tag_rows(tags: Sequence[str]) -> list[ImageTagRow]:
+    return [ImageTagRow(tag=tag, position=position) for position, tag in enumerate(tags)]
+
+
+def _record(row: ImageRow) -> ImageRecord:
+    taken_at = row.taken_at
+    if taken_at is not None and row.taken_offset_minutes is not None:
+        taken_at = taken_at.replace(tzinfo=timezone(timedelta(minutes=row.taken_offset_minutes)))
+    return ImageRecord(
+        number=row.number,
+        id=row.id,
+        sha256=row.sha256,
+        collection=row.collection,
+        filename=row.filename,
+        format=row.format,
+        media_type=row.media_type,
+        width=row.width,
+        height=row.height,
+        size_bytes=row.size_bytes,
+        taken_at=taken_at,
+        tags=tuple(tag.tag for tag in row.tags),
+        caption=row.caption,
+        metadata=row.details,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,147 @@
+"""Model versions: sets of weights, one of which is live."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from index.errors import Conflict, NotFound
+from index.store import changes
+from index.store.schema import EmbeddingRow, ModelVersionRow, ServingRow
+
+ModelState = Literal["building", "ready", "live", "retired"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One set of weights as the other layers see it; `source` is what `load_encoder` takes."""
+
+    id: str
+    source: str
+    fingerprint: str
+    architecture: str
+    dimension: int
+    origin: str
+    state: ModelState
+    metrics: dict[str, Any]
+    created_at: datetime
+    promoted_at: datetime | None
+
+
+def register(
+    session: Session,
+    *,
+    source: str,
+    fingerprint: str,
+    architecture: str,
+    dimension: int,
+    origin: str,
+) -> ModelVersion:
+    """A new version in the state `building`: it embeds new images but answers no query yet."""
+    row = ModelVersionRow(
+        id=f"{architecture}-{secrets.token_hex(4)}",
+        source=source,
+        fingerprint=fingerprint,
+        architecture=architecture,
+        dimension=dimension,
+        origin=origin,
+        state="building",
+        metrics={},
+        created_at=datetime.now(UTC),
+        promoted_at=None,
+    )
+    session.add(row)
+    session.flush()
+    return _version(row)
+
+
+def get(session: Session, version_id: str) -> ModelVersion:
+    """The version with this id. Raises NotFound."""
+    return _version(_row(session, version_id))
+
+
+def all_versions(session: Session) -> list[ModelVersion]:
+    """Every version, newest first."""
+    rows = session.scalars(select(ModelVersionRow).order_by(ModelVersionRow.created_at.desc()))
+    return [_version(row) for row in rows]
+
+
+def live(session: Session) -> ModelVersion | None:
+    """The version that answers queries; None before the first start."""
+    serving = session.get(ServingRow, 1)
+    return None if serving is None else get(session, serving.live_version)
+
+
+def embedding(session: Session) -> list[ModelVersion]:
+    """The versions that every new image is embedded by: the live one and those being built."""
+    rows = session.scalars(
+        select(ModelVersionRow)
+        .where(ModelVersionRow.state.in_(["building", "live"]))
+        .order_by(ModelVersionRow.created_at)
+    )
+    return [_version(row) for row in rows]
+
+
+def promote(session: Session, version_id: str) -> int:
+    """Make this version live and retire the one before; gives the change's sequence number.
+
+    The caller has made sure, under `changes.take_lock`, that no image lacks its embedding.
+    Raises NotFound, Conflict when it is live already.
+    """
+    row = _row(session, version_id)
+    serving = session.get(ServingRow, 1)
+    if serving is None:
+        session.add(ServingRow(only=1, live_version=version_id, previous_version=None))
+    else:
+        if serving.live_version == version_id:
+            raise Conflict(f"The model version {version_id} is live already.")
+        session.execute(
+            update(ModelVersionRow)
+            .where(ModelVersionRow.id == serving.live_version)
+            .values(state="retired")
+        )
+        serving.previous_version = serving.live_version
+        serving.live_version = version_id
+    row.state = "live"
+    row.promoted_at = datetime.now(UTC)
+    session.flush()
+    return changes.append(session, "promote", [None], version_id)
+
+
+def delete(session: Session, version_id: str) -> None:
+    """Remove a version that is not live, and its embeddings. Raises NotFound."""
+    row = _row(session, version_id)
+    serving = session.get(ServingRow, 1)
+    if serving is not None and serving.previous_version == version_id:
+        serving.previous_version = None
+        session.flush()
+    session.execute(sql_delete(EmbeddingRow).where(EmbeddingRow.model_version == version_id))
+    session.delete(row)
+
+
+def _row(session: Session, version_id: str) -> ModelVersionRow:
+    row = session.get(ModelVersionRow, version_id)
+    if row is None:
+        raise NotFound("model version", version_id)
+    return row
+
+
+def _version(row: ModelVersionRow) -> ModelVersion:
+    return ModelVersion(
+        id=row.id,
+        source=row.source,
+        fingerprint=row.fingerprint,
+        architecture=row.architecture,
+        dimension=row.dimension,
+        origin=row.origin,
+        state=cast("ModelState", row.state),
+        metrics=row.metrics,
+        created_at=row.created_at,
+        promoted_at=row.promoted_at,
+    )

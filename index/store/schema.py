@@ -1,0 +1,230 @@
+"""The SQL schema, one history for SQLite and PostgreSQL (see `migrations/`).
+
+`images`, `image_tags`, `embeddings` and the files they name are the truth; `changes` is the log
+that every process's vector index follows; `serving` is the one pointer to the live model.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+# SQLite gives an alias of the rowid to INTEGER alone, never to BIGINT.
+Number = BigInteger().with_variant(Integer, "sqlite")
+Document = JSON().with_variant(JSONB, "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment in UTC; SQLite keeps no zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """The moment in UTC; naive values are a fault of ours."""
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "moments are aware"
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """The moment, aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Names for every constraint, so that a revision can drop any of them on both databases."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        dict[str, Any]: Document,
+    }
+
+
+class ImageRow(Base):
+    """One stored image. `number` is the id inside the vector index and the order of arrival."""
+
+    __tablename__ = "images"
+    __table_args__ = (
+        # The same bytes twice in one collection are one image.
+        UniqueConstraint("collection", "sha256"),
+        # Is the file still needed by another collection?
+        Index(None, "sha256"),
+        # Pages of one collection, newest first.
+        Index(None, "collection", "number"),
+        # Filters and sorting by the date on the photo.
+        Index(None, "taken_at"),
+        # Without it SQLite gives the number of a deleted last row to the next, and an index that
+        # has not yet heard of the deletion would take the new image for the old.
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    collection: Mapped[str] = mapped_column(String(100))
+    filename: Mapped[str] = mapped_column(String(255))
+    format: Mapped[str] = mapped_column(String(16))
+    media_type: Mapped[str] = mapped_column(String(64))
+    width: Mapped[int] = mapped_column(Integer)
+    height: Mapped[int] = mapped_column(Integer)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    # Local time as the camera wrote it, without a zone: "photos of 1 May" means the owner's day.
+    taken_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=False))
+    taken_offset_minutes: Mapped[int | None] = mapped_column(Integer)
+    caption: Mapped[str | None] = mapped_column(Text)
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", Document, default=dict)
+    created_at: Mapped[datetime]
+
+    tags: Mapped[list[ImageTagRow]] = relationship(
+        cascade="all, delete-orphan", lazy="raise", order_by="ImageTagRow.position"
+    )
+
+
+class ImageTagRow(Base):
+    """One tag of one image, in the order the owner gave."""
+
+    __tablename__ = "image_tags"
+    # Which images carry this tag?
+    __table_args__ = (Index(None, "tag", "image_number"),)
+
+    image_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
+    )
+    tag: Mapped[str] = mapped_column(String(100), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer)
+
+
+class ModelVersionRow(Base):
+    """One set of weights that has embedded, embeds, or will embed the images."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # What `load_encoder` takes: a name of the zoo or the path of a checkpoint.
+    source: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    architecture: Mapped[str] = mapped_column(String(64))
+    dimension: Mapped[int] = mapped_column(Integer)
+    origin: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16))
+    metrics: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    created_at: Mapped[datetime]
+    promoted_at: Mapped[datetime | None]
+
+
+class ServingRow(Base):
+    """The one row that names the live version; promotion is one update of it."""
+
+    __tablename__ = "serving"
+
+    only: Mapped[int] = mapped_column(Integer, primary_key=True, default=1, autoincrement=False)
+    live_version: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    previous_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"))
+
+
+class EmbeddingRow(Base):
+    """One image embedded by one version: little-endian float16 components, unit length."""
+
+    __tablename__ = "embeddings"
+    # Rebuilding an index reads one version in the order of the images.
+    __table_args__ = (Index(None, "model_version", "image_number", unique=True),)
+
+    image_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
+    )
+    model_version: Mapped[str] = mapped_column(
+        ForeignKey("model_versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ChangeRow(Base):
+    """One entry of the change log: an image that came or went, or a promotion."""
+
+    __tablename__ = "changes"
+
+    sequence: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
+    image_number: Mapped[int | None] = mapped_column(Number)
+    model_version: Mapped[str | None] = mapped_column(String(64))
+    at: Mapped[datetime]
+
+
+class ChangeCounterRow(Base):
+    """The last sequence number.
+
+    Its row lock makes the order of commits the order of the numbers, which a database sequence
+    does not: a reader that has seen 8 could otherwise meet 7 later.
+    """
+
+    __tablename__ = "change_counter"
+
+    only: Mapped[int] = mapped_column(Integer, primary_key=True, default=1, autoincrement=False)
+    value: Mapped[int] = mapped_column(Number)
+
+
+class JobRow(Base):
+    """Long work: what to do, how far it is, who does it and until when they hold it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        # The oldest job that nobody holds.
+        Index(
+            "ix_jobs_claimable",
+            "number",
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16))
+    arguments: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    done: Mapped[int] = mapped_column(BigInteger, default=0)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    unit: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text, default="")
+    result: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    problem: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    leased_by: Mapped[str | None] = mapped_column(String(64))
+    lease_expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]

@@ -1,0 +1,102 @@
+"""The life of model versions: registered, built by a reindex, promoted, retired."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from index.blobs import digest, stored_errors, sync
+from index.encoders import Encoders
+from index.errors import Conflict
+from index.store import changes, jobs, model_versions
+from index.store.database import Database
+from index.store.model_versions import ModelVersion
+from model import Encoder
+
+
+class Versions:
+    """Registers versions and removes them.
+
+    Weights are copied into the data folder: a version is one unit, which goes on working when the
+    file it came from is replaced, by an upgrade of this program say.
+    """
+
+    def __init__(self, database: Database, encoders: Encoders, directory: Path) -> None:
+        self._database = database
+        self._encoders = encoders
+        self._directory = directory
+
+    def ensure_live(self, source: str) -> ModelVersion:
+        """The live version; at the very first start the encoder that `source` names becomes it.
+
+        Raises CheckpointError, StorageError, DatabaseUnavailable.
+        """
+        with self._database.reading() as session:
+            live = model_versions.live(session)
+        if live is not None:
+            return live
+        encoder = self._encoders.load(source).encoder
+        kept = self._keep(encoder)
+        with self._database.writing() as session:
+            # Two servers that start together on an empty database meet here, one after the other.
+            changes.take_lock(session)
+            live = model_versions.live(session)
+            if live is None:
+                live = _register(session, encoder, kept, origin="first start")
+                model_versions.promote(session, live.id)
+        return live
+
+    def register(self, source: str, *, origin: str) -> ModelVersion:
+        """A new version of the encoder that `source` names, to be filled by a reindex.
+
+        Raises CheckpointError, StorageError, DatabaseUnavailable.
+        """
+        encoder = self._encoders.load(source).encoder
+        kept = self._keep(encoder)
+        with self._database.writing() as session:
+            return _register(session, encoder, kept, origin=origin)
+
+    def discard(self, version_id: str) -> None:
+        """Remove a version that is not live, with its embeddings. Raises NotFound, Conflict."""
+        with self._database.writing() as session:
+            if model_versions.get(session, version_id).state == "live":
+                raise Conflict(f"The model version {version_id} is live; promote another first.")
+            model_versions.delete(session, version_id)
+
+    def discard_abandoned(self) -> None:
+        """Remove the versions whose reindex ended without promoting them."""
+        with self._database.reading() as session:
+            wanted = {job.arguments.get("model_version") for job in jobs.unfinished(session)}
+            abandoned = [
+                version.id
+                for version in model_versions.embedding(session)
+                if version.state == "building" and version.id not in wanted
+            ]
+        for version_id in abandoned:
+            self.discard(version_id)
+
+    def _keep(self, encoder: Encoder) -> Path:
+        kept = self._directory / f"{encoder.fingerprint}{encoder.checkpoint.suffix}"
+        if kept.exists() and digest(kept) == digest(encoder.checkpoint):
+            return kept
+        temporary = kept.with_name(f"{secrets.token_hex(8)}.writing")
+        with stored_errors(kept):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(encoder.checkpoint, temporary)
+            sync(temporary)
+            temporary.replace(kept)
+        return kept
+
+
+def _register(session: Session, encoder: Encoder, kept: Path, *, origin: str) -> ModelVersion:
+    return model_versions.register(
+        session,
+        source=str(kept),
+        fingerprint=encoder.fingerprint,
+        architecture=encoder.architecture,
+        dimension=encoder.dimension,
+        origin=origin,
+    )
