@@ -7,13 +7,17 @@
 # gigabytes on x86-64.
 
 FROM python:3.11-slim-bookworm AS wheel
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
 WORKDIR /build
-COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
+COPY constraints.txt ./
+RUN python -m venv /opt/tools && /opt/tools/bin/pip install --constraint constraints.txt hatchling
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY app app
 COPY index index
 COPY migrations migrations
 COPY model model
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
+RUN /opt/tools/bin/python -m hatchling build --target wheel --directory /dist
 
 
 FROM python:3.11-slim-bookworm AS environment
@@ -22,12 +26,12 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/beholder
 ENV PATH=/opt/beholder/bin:$PATH
-WORKDIR /build
-COPY constraints.txt ./
-RUN pip install --index-url "${TORCH_INDEX:?name the index of the torch build, see the top of the Dockerfile}" \
-        --constraint constraints.txt torch==2.13.0
+# Alone, because that index carries only some versions of what torch needs; the next step adds it.
+RUN pip install --no-deps torch==2.13.0 \
+        --index-url "${TORCH_INDEX:?name the index of the torch build, see the top of the Dockerfile}"
 # The dependencies alone, so that a change of the code leaves this layer as it is.
-COPY pyproject.toml ./
+WORKDIR /build
+COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 extras = p['optional-dependencies']; \
 print(*p['dependencies'], *extras['heic'], *extras['postgres'], sep='\n')" > requirements.txt \
