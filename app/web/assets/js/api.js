@@ -1,0 +1,187 @@
+/**
+ * The one door to the service: every request leaves here and every problem document is read here.
+ * All addresses are relative to the page, so it also works behind a path prefix it knows nothing of.
+ */
+
+/**
+ * @typedef {{file: string, thumbnail: string}} ImageAddresses
+ * @typedef {{
+ *   id: string, filename: string, format: string, width: number, height: number, bytes: number, created?: boolean,
+ *   taken_at: string | null, tags: string[], caption: string | null, metadata: Record<string, unknown>,
+ *   collection: string, created_at: string, urls: ImageAddresses,
+ * }} Image
+ * @typedef {{items: Image[], next_cursor: string | null, total: number}} ImagePage
+ * @typedef {{hits: {image: Image, score: number}[], next_cursor: string | null, warnings: string[],
+ *   took_ms: {total: number}}} SearchResult
+ * @typedef {{text?: string, image_id?: string, image?: string, weight: number}} QueryPart
+ * @typedef {{id: string, kind: string, state: string, message: string | null,
+ *   progress: {done: number, total: number | null, unit: string}}} Job
+ */
+
+/** What the service answered instead of what was asked for, in its own words. */
+export class Problem extends Error {
+  /**
+   * @param {{title?: string, detail?: string, status?: number}} body
+   * @param {{requestId?: string | null, retryAfterSeconds?: number | null}} [facts]
+   */
+  constructor(body, { requestId = null, retryAfterSeconds = null } = {}) {
+    super(body.title ?? "The service refused");
+    this.name = "Problem";
+    this.title = this.message;
+    this.detail = body.detail ?? "";
+    /** 0 when no answer came at all. */
+    this.status = body.status ?? 0;
+    this.requestId = requestId;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+const UNREACHABLE = {
+  title: "The service does not answer",
+  detail: "Check that it is running and that this device is online, then try again.",
+};
+
+/**
+ * @param {string} path relative, such as "v1/images"
+ * @param {Record<string, unknown>} [parameters] null and undefined are left out
+ */
+function address(path, parameters = {}) {
+  const url = new URL(path, document.baseURI);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
+  }
+  return url;
+}
+
+/**
+ * @param {number} status
+ * @param {string} text
+ * @param {(name: string) => string | null} header
+ */
+function problemFrom(status, text, header) {
+  let body = {};
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // A proxy in between answers in HTML or not at all; its words are of no use to the reader.
+  }
+  const retryAfter = Number(header("Retry-After") ?? Number.NaN);
+  return new Problem(
+    { title: "The service could not do this", detail: `It answered with status ${status}.`, ...body, status },
+    { requestId: header("X-Request-ID"), retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : null },
+  );
+}
+
+/**
+ * @param {URL} url
+ * @param {RequestInit} [options]
+ * @returns {Promise<any>} the answer's JSON, null when it has no body
+ */
+async function ask(url, options = {}) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem(UNREACHABLE);
+  }
+  const text = await response.text();
+  if (!response.ok) throw problemFrom(response.status, text, (name) => response.headers.get(name));
+  return answerFrom(text);
+}
+
+/** @param {string} text @returns {any} */
+function answerFrom(text) {
+  try {
+    return text === "" ? null : JSON.parse(text);
+  } catch {
+    throw new Problem({
+      title: "Something else answered",
+      detail: "The answer is not from Beholder; a proxy may want you to sign in. Load the page again.",
+    });
+  }
+}
+
+/** @param {"POST" | "PATCH"} method @param {unknown} body */
+const json = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/**
+ * The library, newest first.
+ * @param {{cursor: string | null, limit: number, signal: AbortSignal}} page
+ * @returns {Promise<ImagePage>}
+ */
+export const listImages = ({ signal, ...page }) => ask(address("v1/images", page), { signal });
+
+/**
+ * @param {{query: QueryPart[], minScore: number | null, cursor: string | null, limit: number, signal: AbortSignal}} search
+ * @returns {Promise<SearchResult>}
+ */
+export function search({ query, minScore, cursor, limit, signal }) {
+  const body = { query, limit, ...(cursor !== null && { cursor }), ...(minScore !== null && { min_score: minScore }) };
+  return ask(address("v1/search"), { ...json("POST", body), signal });
+}
+
+/** @param {string} id */
+const imagePath = (id) => `v1/images/${encodeURIComponent(id)}`;
+
+/** @param {string} id @returns {Promise<Image>} */
+export const getImage = (id) => ask(address(imagePath(id)));
+
+/** @param {string} id @param {{tags?: string[], caption?: string | null}} changes @returns {Promise<Image>} */
+export const patchImage = (id, changes) => ask(address(imagePath(id)), json("PATCH", changes));
+
+/** Deletes an image, even while the page is being left. @param {string} id */
+export const deleteImage = (id) => ask(address(imagePath(id)), { method: "DELETE", keepalive: true });
+
+/** @returns {Promise<{items: Job[]}>} the newest few jobs */
+export const listJobs = () => ask(address("v1/jobs", { limit: 5 }));
+
+/** The widths a thumbnail is asked for in; few, so that the service and the browser can keep them. */
+const THUMBNAIL_SIZES = [256, 512, 1024, 2048];
+
+/**
+ * @param {string} id
+ * @param {number} pixels the longest side it will be shown in, in device pixels
+ */
+export function thumbnailAddress(id, pixels) {
+  const size = THUMBNAIL_SIZES.find((each) => each >= pixels) ?? THUMBNAIL_SIZES[THUMBNAIL_SIZES.length - 1];
+  return address(`${imagePath(id)}/thumbnail`, { size }).href;
+}
+
+/** @param {string} id */
+export const fileAddress = (id) => address(`${imagePath(id)}/file`).href;
+
+/**
+ * Sends one file. `fetch` cannot tell how much of a body has left, so this uses XMLHttpRequest.
+ * @param {File} file
+ * @param {{onProgress: (share: number) => void, signal: AbortSignal}} options share in [0, 1]
+ * @returns {Promise<Image>} `created` is false when the same bytes were there before
+ */
+export function uploadImage(file, { onProgress, signal }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const body = new FormData();
+    body.append("file", file);
+    request.open("POST", address("v1/images"));
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    request.onload = () => {
+      const { status, responseText } = request;
+      try {
+        if (status < 200 || status >= 300) throw problemFrom(status, responseText, (name) => request.getResponseHeader(name));
+        resolve(answerFrom(responseText));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    request.onerror = () =>
+      reject(
+        new Problem({
+          title: "The connection broke while sending",
+          detail: "The service may be unreachable, or the file may be larger than it takes.",
+        }),
+      );
+    request.onabort = () => reject(new DOMException("Upload cancelled", "AbortError"));
+    signal.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(body);
+  });
+}
