@@ -1,0 +1,66 @@
+"""The two towers, their projections into one space and the learned temperature.
+
+Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+2021, section 2.3 and figure 3.
+
+Shape letters: N images or texts, L positions, F features of a tower, E embedding width.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Radford et al., section 2.5: the temperature starts at 0.07, and logits are never scaled by more
+# than 100, which keeps training stable.
+INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
+MAXIMUM_LOGIT_SCALE = math.log(100)
+
+
+class ResidualProjection(nn.Module):
+    """Features to the shared space: a linear path and, starting at zero, a small network beside it.
+
+    The linear path learns the space in the first steps; the network then bends it.
+    """
+
+    def __init__(self, features: int, inner_width: int, embedding_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+        self.linear = nn.Linear(features, embedding_width)
+        self.inner = nn.Linear(features, inner_width)
+        self.outer = nn.Linear(inner_width, embedding_width)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F) features to (N, E), not normalised."""
+        x = self.norm(features)  # (N, F)
+        projected: Tensor = self.linear(x) + self.outer(F.gelu(self.inner(x)))  # (N, E)
+        return projected
+
+
+class DualEncoder(nn.Module):
+    """Images and texts to unit vectors whose inner products are cosines."""
+
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        image_projection: nn.Module,
+        text_tower: nn.Module,
+        text_projection: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.image_tower = image_tower
+        self.image_projection = image_projection
+        self.text_tower = text_tower
+        self.text_projection = text_projection
+        self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised pixels to (N, E) unit rows."""
+        return F.normalize(self.image_projection(self.image_tower(pixels)), dim=-1)
+
+    def encode_texts(self, ids: Tensor, is_token: Tensor) -> Tensor:
+        """(N, L) token ids and where they are no padding, to (N, E) unit rows."""
+        return F.normalize(self.text_projection(self.text_tower(ids, is_token)), dim=-1)

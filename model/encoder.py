@@ -1,0 +1,173 @@
+"""The encoder: what the rest of the system sees of a model.
+
+Shape letters: N pictures or texts, S side of the square input, D embedding width.
+"""
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from model.checkpoints import build_model, build_tokenizer, read_checkpoint
+from model.dual_encoder import DualEncoder
+from model.images import Picture
+from model.preprocessing import Preprocessing, to_square, to_tensor
+from model.tokenizers import Tokenizer, Tokens, pad
+from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
+
+# Larger batches are no faster on processors and only hold more memory.
+_IMAGES_AT_ONCE = 16
+_TEXTS_AT_ONCE = 32
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEmbeddings:
+    """`vectors` is (N, D) float32 with unit rows; `truncated` says which texts were cut."""
+
+    vectors: NDArray[np.float32]
+    truncated: tuple[bool, ...]
+
+
+class Encoder:
+    """Pictures and texts to unit vectors in one space, in evaluation mode, without gradients.
+
+    Every method may be called from several threads at once. A vector does not depend on what else
+    is in the call beyond rounding: the cosine to the vector of the same input alone is at least
+    0.9999 in float32 and 0.999 in bfloat16.
+    """
+
+    def __init__(
+        self,
+        model: DualEncoder,
+        tokenizer: Tokenizer,
+        preprocessing: Preprocessing,
+        *,
+        name: str,
+        fingerprint: str,
+        checkpoint: Path,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        """`precision` is that of the image tower; by default the machine's fastest good one."""
+        self.name = name
+        self.architecture = name
+        self.fingerprint = fingerprint
+        self.checkpoint = checkpoint
+        self.image_size = preprocessing.image_size
+        self.context_length = tokenizer.context_length
+        self.logit_scale = math.exp(model.logit_scale.item())
+        self.precision = precision or native_precision()
+        self._preprocessing = preprocessing
+        self._tokenizer = tokenizer
+        self._model = _prepared(model, self.precision)
+        with torch.inference_mode():
+            self.dimension = int(self._embed_tokens(tokenizer(["a"])).shape[1])
+
+    def prepare(self, picture: Picture) -> NDArray[np.uint8]:
+        """The model's (S, S, 3) input; pure, so that decoding threads can call it."""
+        return to_square(picture.rgb, self._preprocessing)
+
+    def embed_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """N prepared pictures to (N, D) unit rows, a bounded number of them at once."""
+        rows = np.empty((len(pixels), self.dimension), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(pixels), _IMAGES_AT_ONCE):
+                batch = to_tensor(pixels[start : start + _IMAGES_AT_ONCE], self._preprocessing)
+                batch = batch.to(self.precision, memory_format=torch.channels_last)
+                features = self._model.image_tower(batch).float()
+                projected = F.normalize(self._model.image_projection(features), dim=-1)
+                rows[start : start + _IMAGES_AT_ONCE] = projected.numpy()
+        return rows
+
+    def embed_images(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """N pictures to (N, D) unit rows."""
+        return self.embed_pixels([self.prepare(picture) for picture in pictures])
+
+    def embed_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        """N texts to unit rows; a text over `context_length` tokens is cut and reported.
+
+        Raises EmptyText for a text without a visible character and TextTooLong over 10,000
+        characters; then nothing is embedded.
+        """
+        tokens = self._tokenizer(texts)
+        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        # Texts of like length share a batch, so that little padding is computed.
+        order = sorted(range(len(tokens)), key=lambda index: len(tokens[index].ids))
+        with torch.inference_mode():
+            for start in range(0, len(order), _TEXTS_AT_ONCE):
+                batch = order[start : start + _TEXTS_AT_ONCE]
+                rows[batch] = self._embed_tokens([tokens[index] for index in batch])
+        return TextEmbeddings(rows, tuple(one.was_truncated for one in tokens))
+
+    def _embed_tokens(self, tokens: Sequence[Tokens]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._model.encode_texts(*pad(tokens)).numpy()
+        return vectors
+
+
+def load_encoder(name_or_path: str = "compact") -> Encoder:
+    """The encoder of that name among the models shipped with the program, or of that file.
+
+    Raises CheckpointNotFound, CheckpointDamaged or CheckpointMismatch.
+    """
+    with _checkpoint_path(name_or_path) as path:
+        checkpoint, fingerprint = read_checkpoint(path)
+        model = build_model(checkpoint)
+        encoder = Encoder(
+            model,
+            build_tokenizer(checkpoint),
+            checkpoint.preprocessing,
+            name=checkpoint.name,
+            fingerprint=fingerprint,
+            checkpoint=path.absolute(),
+        )
+    _log.info(
+        "encoder_loaded",
+        name=encoder.name,
+        fingerprint=fingerprint,
+        precision=str(encoder.precision).removeprefix("torch."),
+    )
+    return encoder
+
+
+def native_precision() -> torch.dtype:
+    """bfloat16 where the processor multiplies in it, else float32.
+
+    Elsewhere bfloat16 is emulated, slower than float32. Half precision, in which weights are
+    stored, is never computed in.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    is_native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return torch.bfloat16 if is_native else torch.float32
+
+
+def set_threads(count: int) -> None:
+    """How many threads share one forward pass, for the whole process."""
+    torch.set_num_threads(count)
+
+
+def _prepared(model: DualEncoder, precision: torch.dtype) -> DualEncoder:
+    # A copy: the caller may go on training the model, and the folding below cannot be undone.
+    model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+    if isinstance(model.image_tower, EfficientNetLite):
+        fold_norms(model.image_tower)
+    # Projections and texts stay in float32: they cost little and carry the last digits.
+    model.image_tower.to(dtype=precision)
+    as_channels_last(model.image_tower)
+    return model
+
+
+@contextlib.contextmanager
+def _checkpoint_path(name_or_path: str) -> Iterator[Path]:
+    shipped = files("model") / "weights" / f"{name_or_path}.safetensors"
+    is_name = "/" not in name_or_path and "\\" not in name_or_path
+    yield Path(str(shipped)) if is_name and shipped.is_file() else Path(name_or_path)

@@ -1,0 +1,155 @@
+"""EfficientNet-Lite: EfficientNet without squeeze-and-excitation and with ReLU6.
+
+Sources: Tan and Le, "EfficientNet", 2019 (table 1, compound scaling); Sandler et al.,
+"MobileNetV2", 2018 (the inverted residual block); the TensorFlow TPU release of EfficientNet-Lite
+(ReLU6, stem and head not scaled, "SAME" padding).
+
+Shape letters: N images, C channels, H and W height and width, F features.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# TensorFlow's training used this instead of torch's 1e-5; the released statistics depend on it.
+NORM_EPSILON = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class StageConfig:
+    """A run of blocks of one width; only the first block has the stride and the width change."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class EfficientNetLiteConfig:
+    """Widths and depths after compound scaling; the default is EfficientNet-Lite2."""
+
+    stem_width: int = 32
+    stages: tuple[StageConfig, ...] = (
+        StageConfig(blocks=1, kernel=3, stride=1, expansion=1, width=16),
+        StageConfig(blocks=3, kernel=3, stride=2, expansion=6, width=24),
+        StageConfig(blocks=3, kernel=5, stride=2, expansion=6, width=48),
+        StageConfig(blocks=4, kernel=3, stride=2, expansion=6, width=88),
+        StageConfig(blocks=4, kernel=5, stride=1, expansion=6, width=120),
+        StageConfig(blocks=5, kernel=5, stride=2, expansion=6, width=208),
+        StageConfig(blocks=1, kernel=3, stride=1, expansion=6, width=352),
+    )
+    features: int = 1280
+
+
+class SamePaddedConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's "SAME" does: output side = ceil(input side / stride).
+
+    With stride 2 and an even side the odd pixel of padding goes to the bottom and right; torch's
+    symmetric padding would shift every feature map of the released weights by a pixel.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride), sides rounded up."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        below, right = (
+            max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]
+        )
+        if below == right and below % 2 == 0:
+            return F.conv2d(x, self.weight, self.bias, self.stride, below // 2, groups=self.groups)
+        x = F.pad(x, (right // 2, right - right // 2, below // 2, below - below // 2))
+        return F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
+
+
+class ConvNorm(nn.Module):
+    """Convolution, then batch normalisation."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = SamePaddedConv(inputs, outputs, kernel, stride, groups)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=NORM_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride), sides rounded up."""
+        normed: Tensor = self.norm(self.conv(x))
+        return normed
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel on its own, narrow; the input is added where the shape allows."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.expand = ConvNorm(inputs, inner) if expansion != 1 else None
+        self.depthwise = ConvNorm(inner, inner, kernel, stride, groups=inner)
+        self.project = ConvNorm(inner, outputs)
+        self.is_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride), sides rounded up."""
+        inner = x if self.expand is None else F.relu6(self.expand(x))  # (N, C * expansion, H, W)
+        inner = F.relu6(self.depthwise(inner))  # (N, C * expansion, H / stride, W / stride)
+        narrow: Tensor = self.project(inner)  # (N, C', H / stride, W / stride)
+        return x + narrow if self.is_residual else narrow
+
+
+class EfficientNetLite(nn.Module):
+    """Pixels to pooled features; the classifier that was trained on them is not part of it."""
+
+    def __init__(self, config: EfficientNetLiteConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = ConvNorm(3, config.stem_width, kernel=3, stride=2)
+        blocks = []
+        width = config.stem_width
+        for stage in config.stages:
+            for index in range(stage.blocks):
+                stride = stage.stride if index == 0 else 1
+                blocks.append(
+                    InvertedResidual(width, stage.width, stage.kernel, stride, stage.expansion)
+                )
+                width = stage.width
+        self.blocks = nn.ModuleList(blocks)
+        self.head = ConvNorm(width, config.features)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised pixels to (N, F) features, each in [0, 6]."""
+        x = F.relu6(self.stem(pixels))  # (N, C, H/2, W/2)
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu6(self.head(x))  # (N, F, H/32, W/32)
+        return x.mean(dim=(-2, -1))  # (N, F)
+
+
+@torch.no_grad()
+def fold_norms(tower: EfficientNetLite) -> None:
+    """Put each batch normalisation into the convolution before it, in place, for serving.
+
+    In evaluation mode the normalisation is one multiplication and addition a channel, which the
+    convolution's weight and a bias can hold: same features to rounding, fewer passes over memory.
+    """
+    for module in tower.modules():
+        if isinstance(module, ConvNorm) and isinstance(module.norm, nn.BatchNorm2d):
+            norm = module.norm
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (C,)
+            module.conv.weight.mul_(scale[:, None, None, None])
+            module.conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale)
+            module.norm = nn.Identity()
+
+
+def as_channels_last(tower: nn.Module) -> None:
+    """Lay the convolution weights out with channels innermost, in place: faster on processors."""
+    for parameter in tower.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)

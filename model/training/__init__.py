@@ -1,0 +1,1 @@
+"""Making a model: pairs of images and texts in, a checkpoint out."""
