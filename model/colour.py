@@ -69,7 +69,8 @@ def _scaled(samples: NDArray[np.generic], sample_bits: int) -> NDArray[np.uint8]
         white = 2.0**sample_bits - 1 if 8 < sample_bits < 16 else 65535.0
     else:
         low, white = lowest, highest
-    scaled = (values - low) * (255.0 / (white - low))
+    # One level below zero all over has no range to stretch.
+    scaled = (values - low) * (255.0 / ((white - low) or 1.0))
     eight_bits: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
     return eight_bits
 
