@@ -4,7 +4,7 @@ Other layers import from here only.
 """
 
 from index.arrivals import Added
-from index.blobs import THUMBNAIL_SIZE, BlobStore
+from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
 from index.encoders import Encoders
 from index.errors import (
     CancellingQuery,
@@ -25,8 +25,8 @@ from index.errors import (
     StorageFull,
     TextRejected,
 )
-from index.filters import Condition, compile_filter, in_collection
-from index.importer import Imported, Importer, Refusal
+from index.filters import Condition, condition
+from index.importer import Imported, Importer, Refusal, count_files
 from index.indexer import Indexer
 from index.job_queue import JobPage, JobQueue
 from index.library import ImagePage, Library
@@ -49,7 +49,7 @@ from index.store.images import ImageRecord
 from index.store.jobs import Job, LeaseLost
 from index.store.migrating import migrate
 from index.store.model_versions import ModelVersion
-from index.uploads import DEFAULT_COLLECTION, Upload, printable_name
+from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
 from index.versions import Versions
 
 __all__ = [
@@ -105,9 +105,11 @@ __all__ = [
     "TextRejected",
     "Upload",
     "Versions",
-    "compile_filter",
-    "in_collection",
+    "Words",
+    "condition",
+    "count_files",
     "migrate",
     "printable_name",
     "sqlite_url",
+    "stored_errors",
 ]

@@ -37,6 +37,14 @@ class BlobStore:
             with stored_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
 
+    def check_writable(self) -> None:
+        """Write and remove a file in each folder. Raises StorageError."""
+        for folder in (self._blobs, self._thumbnails, self._incoming):
+            probe = folder / f".probe-{secrets.token_hex(8)}"
+            with stored_errors(folder):
+                probe.touch()
+                probe.unlink()
+
     def incoming(self) -> Path:
         """A fresh path on the store's own volume for bytes that are still arriving."""
         return self._incoming / secrets.token_hex(16)

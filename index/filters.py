@@ -48,17 +48,14 @@ class _Field:
     read: Callable[[Json, str], Any]
 
 
-def compile_filter(expression: Json) -> Condition:
-    """The SQL condition of a filter as it came in JSON.
-
-    Raises FilterError, with the JSON pointer of the first bad place.
-    """
-    return _Compiler().compile(expression, "", 1)
-
-
-def in_collection(collection: str) -> Condition:
-    """The condition that keeps one collection."""
-    return ImageRow.collection == collection
+def condition(expression: Json | None, collection: str | None) -> Condition | None:
+    """The condition of a filter and a collection; None for neither. Raises FilterError."""
+    parts: list[Condition] = []
+    if expression is not None:
+        parts.append(_Compiler().compile(expression, "", 1))
+    if collection is not None:
+        parts.append(ImageRow.collection == collection)
+    return and_(*parts) if parts else None
 
 
 class _Compiler:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from index.blobs import BlobStore
 from index.errors import DatabaseUnavailable, RetrievalError, StorageFull
 from index.indexer import Indexer
-from index.uploads import DEFAULT_COLLECTION, copy_in
+from index.uploads import DEFAULT_COLLECTION, Words, copy_in
 from model import ImageLimits, ModelError
 
 # Decoding releases the GIL, and each of these waits for the model and the disk most of the time.
@@ -94,9 +94,15 @@ class Importer:
             self._blobs,
             max_bytes=self._limits.max_bytes,
             filename=os.fsencode(path.name).decode(errors="replace"),
-            metadata={"path": shown},
+            collection=collection,
+            words=Words(metadata={"path": shown}),
         )
-        return self._indexer.add(replace(upload, collection=collection)).is_new
+        return self._indexer.add(upload).is_new
+
+
+def count_files(paths: Sequence[Path]) -> int:
+    """How many files an import of `paths` will look at."""
+    return sum(1 for _ in _files(paths))
 
 
 def _count(imported: Imported, path: Path, future: Future[bool]) -> None:

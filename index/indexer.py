@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +15,8 @@ from index.live_index import LiveIndex
 from index.store import changes, images, model_versions
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
-from index.uploads import Upload, clean_metadata, clean_text, printable_name
+from index.uploads import Upload, Words, clean_text, printable_name
 from model import EmbeddingQueue, ImageLimits, Picture, decode, thumbnail
-
-TAGS_ALLOWED = 100
-TAG_CHARACTERS = 100
-CAPTION_CHARACTERS = 10_000
 
 
 class Indexer:
@@ -57,23 +51,19 @@ class Indexer:
         finally:
             upload.path.unlink(missing_ok=True)
 
-    def update(
-        self,
-        image_id: str,
-        *,
-        tags: tuple[str, ...],
-        caption: str | None,
-        metadata: Mapping[str, Any],
-    ) -> ImageRecord:
-        """The image with its owner's words replaced. Raises NotFound, TextRejected."""
-        words = _Words.cleaned(tags, caption, metadata)
+    def update(self, image_id: str, change: Callable[[ImageRecord], Words]) -> ImageRecord:
+        """The image with what `change` makes of its owner's words, in one transaction.
+
+        Raises NotFound, TextRejected, DatabaseUnavailable.
+        """
         with self._database.writing() as session:
+            words = change(images.get(session, image_id)).cleaned()
             return images.update(
                 session,
                 image_id,
                 tags=words.tags,
                 caption=words.caption,
-                metadata=words.metadata,
+                metadata=dict(words.metadata),
             )
 
     def delete(self, image_id: str) -> None:
@@ -103,7 +93,7 @@ class Indexer:
         self._arrivals.close()
 
     def _add(self, upload: Upload) -> Added:
-        words = _Words.cleaned(upload.tags, upload.caption, upload.metadata)
+        words = upload.words.cleaned()
         collection = clean_text(upload.collection, "/collection", max_characters=100)
         with self._database.reading() as session:
             known = images.find_same(session, collection, upload.sha256)
@@ -125,7 +115,7 @@ class Indexer:
             taken_at=picture.taken_at,
             tags=words.tags,
             caption=words.caption,
-            metadata=words.metadata,
+            metadata=dict(words.metadata),
         )
         vectors: dict[str, NDArray[np.float32]] = {}
         while True:
@@ -143,29 +133,6 @@ class Indexer:
         with self._database.reading() as session:
             versions = model_versions.embedding(session)
         return {version.id: self._encoders.of(version) for version in versions}
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    tags: tuple[str, ...]
-    caption: str | None
-    metadata: dict[str, Any]
-
-    @classmethod
-    def cleaned(
-        cls, tags: tuple[str, ...], caption: str | None, metadata: Mapping[str, Any]
-    ) -> _Words:
-        kept = [
-            clean_text(tag, f"/tags/{position}", max_characters=TAG_CHARACTERS).strip()
-            for position, tag in enumerate(tags[:TAGS_ALLOWED])
-        ]
-        return cls(
-            tuple(dict.fromkeys(tag for tag in kept if tag)),
-            None
-            if caption is None
-            else clean_text(caption, "/caption", max_characters=CAPTION_CHARACTERS),
-            clean_metadata(metadata),
-        )
 
 
 def _embed(picture: Picture, queues: dict[str, EmbeddingQueue]) -> dict[str, NDArray[np.float32]]:

@@ -133,8 +133,9 @@ class LiveIndex:
         try:
             snapshot = snapshots.read(path, model_version=version.id, dimension=version.dimension)
         except SnapshotError as error:
-            aside = snapshots.set_aside(path)
-            log.info("index_rebuild", reason=error.reason, kept_aside=str(aside) if aside else None)
+            if path.exists():
+                aside = snapshots.set_aside(path)
+                log.warning("snapshot_damaged", reason=error.reason, kept_aside=str(aside))
             return self._build(version)
         with self._database.reading() as session:
             if snapshot.sequence > changes.last_sequence(session):

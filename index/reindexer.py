@@ -25,7 +25,8 @@ DECODING_THREADS = 2
 class Failure:
     """An image that could not be embedded again, and why."""
 
-    image_number: int
+    image_id: str
+    filename: str
     reason: str
 
 
@@ -69,7 +70,7 @@ class Reindexer:
                 # Killed between the promotion and the end of the job.
                 return Reindexed(version_id, embeddings.count(session, version_id), 0, ())
         queue = self._encoders.of(version)
-        failures: dict[int, Failure] = {}
+        failures: dict[int, str] = {}
         copied = 0
         embedded = 0
         with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="reindex") as pool:
@@ -87,9 +88,9 @@ class Reindexer:
                 copied += len(rescued)
                 self._write(version_id, vectors | rescued)
         report(*self._progress(version_id))
-        return Reindexed(version_id, embedded, copied, tuple(failures.values()))
+        return Reindexed(version_id, embedded, copied, self._named(failures))
 
-    def _missing(self, version_id: str, failures: dict[int, Failure]) -> list[tuple[int, str]]:
+    def _missing(self, version_id: str, failures: dict[int, str]) -> list[tuple[int, str]]:
         """The next images to embed, passing by those that failed before."""
         after = -1
         while True:
@@ -102,6 +103,13 @@ class Reindexer:
                 return fresh
             after = batch[-1][0]
 
+    def _named(self, failures: dict[int, str]) -> tuple[Failure, ...]:
+        with self._database.reading() as session:
+            rows = images.by_number(session, list(failures))
+        return tuple(
+            Failure(row.id, row.filename, failures[number]) for number, row in rows.items()
+        )
+
     def _progress(self, version_id: str) -> tuple[int, int]:
         with self._database.reading() as session:
             return embeddings.count(session, version_id), images.count(session)
@@ -111,7 +119,7 @@ class Reindexer:
         batch: Sequence[tuple[int, str]],
         queue: EmbeddingQueue,
         pool: ThreadPoolExecutor,
-        failures: dict[int, Failure],
+        failures: dict[int, str],
     ) -> dict[int, NDArray[np.float32]]:
         def prepared(sha256: str) -> NDArray[np.uint8]:
             picture = decode(
@@ -128,13 +136,13 @@ class Reindexer:
             try:
                 submitted.append((number, queue.submit_pixels(future.result())))
             except (ImageError, StorageError) as error:
-                failures[number] = Failure(number, str(error))
+                failures[number] = str(error)
         for number, embedding in submitted:
             vector = embedding.result()
             try:
                 embeddings.pack(vector)
             except EmbeddingRejected as error:
-                failures[number] = Failure(number, str(error))
+                failures[number] = str(error)
             else:
                 vectors[number] = vector
         return vectors
@@ -157,7 +165,7 @@ class Reindexer:
             present = images.hold(session, list(vectors))
             embeddings.put(session, version_id, {number: vectors[number] for number in present})
 
-    def _promote(self, version_id: str, failures: dict[int, Failure]) -> bool:
+    def _promote(self, version_id: str, failures: dict[int, str]) -> bool:
         """Make it live unless an image came that lacks its embedding; gives whether it is."""
         with self._database.writing() as session:
             changes.take_lock(session)

@@ -156,6 +156,11 @@ class Searcher:
             ),
         )
 
+    def embedding(self, image_id: str, generation: Generation) -> NDArray[np.float32]:
+        """The stored embedding (D,) of an image. Raises NotFound, DatabaseUnavailable."""
+        ((_, vector),), _ = self._stored([ImagePart(image_id)], generation)
+        return vector
+
     def _encode(
         self, parts: Sequence[Part], generation: Generation
     ) -> tuple[NDArray[np.float32], set[int], list[str]]:
@@ -221,7 +226,7 @@ class Searcher:
         own_numbers: set[int],
         position: _Position | None,
     ) -> tuple[list[Hit], bool, float]:
-        """The hits after `position`, whether there are no more, and the seconds of vector search."""
+        """The hits after `position`, whether they are the last, and seconds of vector search."""
         seen = position.seen if position else 0
         wanted = query.limit + 1
         k = seen + wanted + len(own_numbers) + 16

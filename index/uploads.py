@@ -14,9 +14,38 @@ from index.blobs import CHUNK_BYTES, BlobStore, stored_errors
 from index.errors import TextRejected
 
 NAME_BYTES = 255
+TAGS_ALLOWED = 100
+TAG_CHARACTERS = 100
+CAPTION_CHARACTERS = 10_000
 # PostgreSQL keeps any number exactly and SQLite does not; this is what both give back unchanged.
 NUMBER_ALLOWED = 2**53
 DEFAULT_COLLECTION = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the owner says of an image."""
+
+    tags: tuple[str, ...] = ()
+    caption: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def cleaned(self) -> Words:
+        """The same words as they are stored, tags without repeats. Raises TextRejected."""
+        if len(self.tags) > TAGS_ALLOWED:
+            raise TextRejected("/tags", f"an image has at most {TAGS_ALLOWED} tags")
+        tags = [
+            clean_text(tag, f"/tags/{position}", max_characters=TAG_CHARACTERS).strip()
+            for position, tag in enumerate(self.tags)
+        ]
+        caption = self.caption
+        if caption is not None:
+            caption = clean_text(caption, "/caption", max_characters=CAPTION_CHARACTERS)
+        return Words(
+            tuple(dict.fromkeys(tag for tag in tags if tag)),
+            caption,
+            clean_metadata(self.metadata),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +60,17 @@ class Upload:
     size_bytes: int
     filename: str
     collection: str = DEFAULT_COLLECTION
-    tags: tuple[str, ...] = ()
-    caption: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    words: Words = Words()
 
 
 def copy_in(
-    source: Path, blobs: BlobStore, *, max_bytes: int, filename: str, metadata: Mapping[str, Any]
+    source: Path,
+    blobs: BlobStore,
+    *,
+    max_bytes: int,
+    filename: str,
+    collection: str,
+    words: Words,
 ) -> Upload:
     """An upload made from a file elsewhere, which is read once and left as it is.
 
@@ -55,7 +88,7 @@ def copy_in(
                 seen.update(chunk)
                 writer.write(chunk)
                 size_bytes += len(chunk)
-    return Upload(target, seen.hexdigest(), size_bytes, filename, metadata=metadata)
+    return Upload(target, seen.hexdigest(), size_bytes, filename, collection, words)
 
 
 def printable_name(name: str) -> str:

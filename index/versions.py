@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -15,6 +16,8 @@ from index.store import changes, jobs, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
 from model import Encoder
+
+REGISTRATION_GRACE = timedelta(minutes=1)
 
 
 class Versions:
@@ -59,6 +62,33 @@ class Versions:
         with self._database.writing() as session:
             return _register(session, encoder, kept, origin=origin)
 
+    def to_build(self, version_id: str | None, source: str) -> ModelVersion:
+        """The version that a reindex is to fill, in the state `building`.
+
+        Without an id it is a fresh version of the encoder that `source` names, which after an
+        upgrade may be another than the live one.
+
+        Raises NotFound, Conflict when it is live, CheckpointError, DatabaseUnavailable.
+        """
+        if version_id is None:
+            return self.register(source, origin=model_versions.REINDEX)
+        with self._database.writing() as session:
+            version = model_versions.get(session, version_id)
+            if version.state == "live":
+                raise Conflict(f"The model version {version_id} is live already.")
+            model_versions.start_building(session, version_id)
+        return version
+
+    def get(self, version_id: str) -> ModelVersion:
+        """The version with this id. Raises NotFound, DatabaseUnavailable."""
+        with self._database.reading() as session:
+            return model_versions.get(session, version_id)
+
+    def all(self) -> list[ModelVersion]:
+        """Every version, newest first. Raises DatabaseUnavailable."""
+        with self._database.reading() as session:
+            return model_versions.all_versions(session)
+
     def discard(self, version_id: str) -> None:
         """Remove a version that is not live, with its embeddings. Raises NotFound, Conflict."""
         with self._database.writing() as session:
@@ -67,16 +97,27 @@ class Versions:
             model_versions.delete(session, version_id)
 
     def discard_abandoned(self) -> None:
-        """Remove the versions whose reindex ended without promoting them."""
+        """Stop embedding new images for versions whose reindex ended without promoting them."""
         with self._database.reading() as session:
+            building = [v for v in model_versions.embedding(session) if v.state == "building"]
+            if not building:
+                return
             wanted = {job.arguments.get("model_version") for job in jobs.unfinished(session)}
-            abandoned = [
-                version.id
-                for version in model_versions.embedding(session)
-                if version.state == "building" and version.id not in wanted
-            ]
-        for version_id in abandoned:
-            self.discard(version_id)
+        # A version is registered a moment before its job is; only an old one can be without.
+        before = datetime.now(UTC) - REGISTRATION_GRACE
+        for version in building:
+            if version.id not in wanted and version.created_at < before:
+                with self._database.writing() as session:
+                    model_versions.give_up(session, version.id)
+
+    def discard_superseded(self) -> None:
+        """Free the embeddings of versions that a reindex made and a later one has replaced.
+
+        The one that was live before the present one stays, to go back to.
+        """
+        with self._database.writing() as session:
+            for version in model_versions.superseded(session):
+                model_versions.delete(session, version.id)
 
     def _keep(self, encoder: Encoder) -> Path:
         kept = self._directory / f"{encoder.fingerprint}{encoder.checkpoint.suffix}"

@@ -15,6 +15,9 @@ from index.errors import Conflict, NotFound
 from index.store import changes
 from index.store.schema import EmbeddingRow, ModelVersionRow, ServingRow
 
+# The origin of a version that a reindex made: the same weights again, or those of an upgrade.
+REINDEX = "reindex"
+
 ModelState = Literal["building", "ready", "live", "retired"]
 
 
@@ -112,6 +115,38 @@ def promote(session: Session, version_id: str) -> int:
     row.promoted_at = datetime.now(UTC)
     session.flush()
     return changes.append(session, "promote", [None], version_id)
+
+
+def start_building(session: Session, version_id: str) -> None:
+    """Let every new image be embedded by this version too. Raises NotFound."""
+    row = _row(session, version_id)
+    assert row.state != "live", "the live version embeds every image already"
+    row.state = "building"
+
+
+def give_up(session: Session, version_id: str) -> None:
+    """End the building of a version: one that never was live goes, another is retired again."""
+    row = _row(session, version_id)
+    if row.state != "building":
+        return
+    if row.promoted_at is None and row.origin == REINDEX:
+        delete(session, version_id)
+    else:
+        row.state = "retired"
+
+
+def superseded(session: Session) -> list[ModelVersion]:
+    """The versions made by a reindex that are neither live nor the last before it."""
+    serving = session.get(ServingRow, 1)
+    assert serving is not None, "a version is live once the service has started"
+    rows = session.scalars(
+        select(ModelVersionRow).where(
+            ModelVersionRow.state == "retired",
+            ModelVersionRow.origin == REINDEX,
+            ModelVersionRow.id.not_in([serving.live_version, serving.previous_version or ""]),
+        )
+    )
+    return [_version(row) for row in rows]
 
 
 def delete(session: Session, version_id: str) -> None:

@@ -1,0 +1,1 @@
+"""The layer that people touch: HTTP API, command line, web page, background jobs."""

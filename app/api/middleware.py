@@ -1,0 +1,166 @@
+"""What holds for every request: its id, its log line, its metrics, its caps, its headers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import problems
+
+log = structlog.get_logger()
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# How much of a body that was refused is still read, so that its sender reads the answer: one that
+# is cut off in the middle of sending sees a broken connection instead.
+DRAINED_SECONDS = 10.0
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# The API's documentation starts itself by a script in its page, and brings all it needs along.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+# Stored bytes are shown as pictures and never run, whatever is in them.
+FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Observed:
+    """Gives each request an id, a line in the log and a place in the metrics."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._requests = Counter(
+            "beholder_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "beholder_request_seconds",
+            "Seconds to the end of the answer.",
+            ["route"],
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        scope["request_id"] = request_id
+        began = time.perf_counter()
+        status = 500
+
+        async def observed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", _policy(scope))
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, observed_send)
+        finally:
+            seconds = time.perf_counter() - began
+            # The pattern, not the path: ids as labels would grow without bound.
+            route = getattr(scope.get("route"), "path", "none")
+            self._requests.labels(scope["method"], route, status).inc()
+            self._seconds.labels(route).observe(seconds)
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(1e3 * seconds, 1),
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class Bounded:
+    """Refuses bodies over a cap while they arrive, and requests that another site's page sends.
+
+    Multipart bodies have caps of their own, which the form's reader enforces.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if scope["method"] not in SAFE_METHODS and headers.get("sec-fetch-site") == "cross-site":
+            kind = problems.ProblemType("cross-site", 403, "Another site's page sent this")
+            answer = problems.response(
+                problems.document(kind, "Changes are accepted from the service's own page only.")
+            )
+            await answer(scope, receive, send)
+            return
+        is_form = headers.get("content-type", "").startswith("multipart/")
+        received = 0
+        is_complete = False
+
+        async def bounded_receive() -> Message:
+            nonlocal received, is_complete
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                is_complete = not message.get("more_body", False)
+                if not is_form and received > self._max_body_bytes:
+                    raise HTTPException(
+                        413, f"A body that is no form has at most {self._max_body_bytes:,} bytes."
+                    )
+            else:
+                is_complete = True
+            return message
+
+        async def draining_send(message: Message) -> None:
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            if not is_last or is_complete or not _has_body(headers):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            until = time.monotonic() + DRAINED_SECONDS
+            while time.monotonic() < until:
+                rest = await receive()
+                if rest["type"] != "http.request" or not rest.get("more_body", False):
+                    break
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self._app(scope, bounded_receive, draining_send)
+
+
+def _policy(scope: Scope) -> str:
+    route = getattr(scope.get("route"), "path", "")
+    if route in {"/docs", "/redoc"}:
+        return DOCS_POLICY
+    return FILE_POLICY if route.startswith("/v1/images/{image_id}/") else PAGE_POLICY
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -1,0 +1,277 @@
+"""What goes over the wire: the shapes of API.md as pydantic models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from index import LIMIT_ALLOWED, PARTS_ALLOWED
+
+TEXT_CHARACTERS = 10_000
+LABELS_ALLOWED = 1_000
+TEMPLATES_ALLOWED = 100
+WEIGHT_ALLOWED = 100.0
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the character U+0000 can't be stored or searched")
+    return text
+
+
+# The one rule for every text that comes in: lone surrogates are refused by pydantic itself.
+Text = Annotated[str, AfterValidator(_storable)]
+Tag = Annotated[Text, StringConstraints(max_length=100)]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_ALLOWED)]
+Cursor = Annotated[Text, StringConstraints(max_length=2_000)]
+Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+Collection = Annotated[Text, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+
+
+class Incoming(BaseModel):
+    """A body that comes in: what it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ImageUrls(BaseModel):
+    """Where the image's bytes are, relative to the service's root."""
+
+    file: str
+    thumbnail: str
+
+
+class ImageOut(BaseModel):
+    """A stored image."""
+
+    id: str
+    sha256: str
+    created: bool | None = Field(
+        default=None, description="On upload: whether this upload made the image."
+    )
+    filename: str
+    format: str
+    width: int = Field(description="Pixels, upright.")
+    height: int = Field(description="Pixels, upright.")
+    bytes: int
+    taken_at: datetime | None = Field(
+        default=None,
+        description="As the camera wrote it: local time, with an offset if it has one.",
+    )
+    tags: list[str]
+    caption: str | None = None
+    metadata: dict[str, Any]
+    collection: str
+    created_at: AwareDatetime
+    urls: ImageUrls
+
+
+class ImagePatch(Incoming):
+    """A JSON merge patch (RFC 7396): what is absent stays, null removes."""
+
+    tags: Annotated[list[Tag], Field(max_length=100)] | None = None
+    caption: Annotated[Text, StringConstraints(max_length=TEXT_CHARACTERS)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class ImageListOut(BaseModel):
+    """A page of images, newest first."""
+
+    items: list[ImageOut]
+    next_cursor: str | None
+    total: int
+
+
+class ProblemOut(BaseModel):
+    """An RFC 9457 problem document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+class BatchItemOut(BaseModel):
+    """What became of one file of a batch."""
+
+    filename: str
+    status: Literal["created", "exists", "rejected"]
+    image: ImageOut | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchOut(BaseModel):
+    """One item for each file, in the order sent."""
+
+    items: list[BatchItemOut]
+
+
+class QueryPartIn(Incoming):
+    """One part of a query: just one of `text`, `image_id` and `image`."""
+
+    text: Text | None = Field(
+        default=None, description="A sentence; its length is checked by the model layer."
+    )
+    image_id: Annotated[Text, StringConstraints(max_length=100)] | None = None
+    image: str | None = Field(default=None, description="A picture's bytes in base64.")
+    weight: float = Field(default=1.0, ge=-WEIGHT_ALLOWED, le=WEIGHT_ALLOWED, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if sum(value is not None for value in (self.text, self.image_id, self.image)) != 1:
+            raise ValueError("give just one of text, image_id and image")
+        return self
+
+
+class SearchIn(Incoming):
+    """A composed query."""
+
+    query: list[QueryPartIn] = Field(min_length=1, max_length=PARTS_ALLOWED)
+    limit: Limit = 50
+    cursor: Cursor | None = None
+    min_score: Score | None = None
+    collection: Collection | None = None
+    filter: dict[str, Any] | None = None
+
+
+class PictureSearchFields(Incoming):
+    """The fields beside the file of `POST /v1/search/image`."""
+
+    text: Text | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class HitOut(BaseModel):
+    """An image and its cosine to the query."""
+
+    image: ImageOut
+    score: float
+
+
+class TookOut(BaseModel):
+    """Milliseconds of each step."""
+
+    encode: float
+    search: float
+    fetch: float
+    total: float
+
+
+class SearchOut(BaseModel):
+    """A page of hits, best first, ties by id."""
+
+    hits: list[HitOut]
+    next_cursor: str | None
+    model_version: str
+    warnings: list[str]
+    took_ms: TookOut
+
+
+class TextsIn(Incoming):
+    """Texts to embed."""
+
+    texts: list[Text] = Field(min_length=1, max_length=1_000)
+
+
+class EmbeddingsOut(BaseModel):
+    """Vectors of unit length, in the order sent."""
+
+    embeddings: list[list[float]]
+    dimension: int
+    model_version: str
+    warnings: list[str] = []
+
+
+class PredictionOut(BaseModel):
+    """A label with its probability among all, and its cosine to the image."""
+
+    label: str
+    probability: float
+    score: float
+
+
+class ClassifyOut(BaseModel):
+    """Predictions, best first."""
+
+    predictions: list[PredictionOut]
+    model_version: str
+
+
+class ClassifyFields(Incoming):
+    """The fields beside the file of `POST /v1/classify`."""
+
+    labels: list[Text] = Field(min_length=1, max_length=LABELS_ALLOWED)
+    templates: list[Text] | None = Field(default=None, min_length=1, max_length=TEMPLATES_ALLOWED)
+    image_id: Annotated[Text, StringConstraints(max_length=100)] | None = None
+
+
+class ReindexIn(Incoming):
+    """Which version to fill and promote; without one, a fresh version of the configured model."""
+
+    model_version: Annotated[Text, StringConstraints(max_length=100)] | None = None
+
+
+class ProgressOut(BaseModel):
+    """How far a job is, in its unit."""
+
+    done: int
+    total: int | None
+    unit: str
+
+
+class JobOut(BaseModel):
+    """Long work."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    progress: ProgressOut
+    message: str
+    result: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    cancel_requested: bool
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    updated_at: AwareDatetime
+
+
+class JobListOut(BaseModel):
+    """A page of jobs, newest first."""
+
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+class ModelOut(BaseModel):
+    """A model version."""
+
+    id: str
+    architecture: str
+    dimension: int
+    fingerprint: str
+    origin: str
+    state: Literal["building", "ready", "live", "retired"]
+    metrics: dict[str, Any]
+    created_at: AwareDatetime
+    promoted_at: AwareDatetime | None
+
+
+class ModelListOut(BaseModel):
+    """Every model version, newest first."""
+
+    items: list[ModelOut]

@@ -1,0 +1,135 @@
+"""`/v1/search`: by sentence, by picture, by stored image, and by any weighted sum of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+import index
+from app.api import schemas
+from app.api.dependencies import LanesDep, ServicesDep, form_schema, uploaded_form
+from app.api.images import image_out
+from app.api.json_bodies import validated
+from app.errors import FieldInvalid
+from app.services import Services
+from index import ImagePart, Part, PicturePart, SearchResult, TextPart
+from model import Picture, decode
+
+router = APIRouter(prefix="/v1/search", tags=["search"])
+
+
+@router.get("")
+async def search_by_text(
+    services: ServicesDep,
+    lanes: LanesDep,
+    text: Annotated[schemas.Text, Query(description="A sentence in any script.")],
+    limit: schemas.Limit = 50,
+    cursor: schemas.Cursor | None = None,
+    min_score: schemas.Score | None = None,
+    collection: schemas.Collection | None = None,
+) -> schemas.SearchOut:
+    """The images that a sentence describes."""
+    query = index.Query(
+        parts=[TextPart(text)],
+        limit=limit,
+        cursor=cursor,
+        min_score=min_score,
+        where=index.condition(None, collection),
+    )
+    return search_out(await lanes.search.run(services.searcher.search, query))
+
+
+@router.post("")
+async def search(
+    body: schemas.SearchIn, services: ServicesDep, lanes: LanesDep
+) -> schemas.SearchOut:
+    """The images most like a composed query: texts, pictures and stored images, with weights."""
+
+    def answer() -> SearchResult:
+        return services.searcher.search(
+            index.Query(
+                parts=[_part(part, position, services) for position, part in enumerate(body.query)],
+                limit=body.limit,
+                cursor=body.cursor,
+                min_score=body.min_score,
+                where=index.condition(body.filter, body.collection),
+            )
+        )
+
+    return search_out(await lanes.search.run(answer))
+
+
+@router.post(
+    "/image",
+    openapi_extra=form_schema(
+        {
+            "text": {"type": "string"},
+            "limit": {"type": "integer", "default": 50},
+            "cursor": {"type": "string"},
+        },
+        required=["file"],
+    ),
+)
+async def search_by_picture(
+    request: Request, services: ServicesDep, lanes: LanesDep
+) -> schemas.SearchOut:
+    """The images most like an uploaded picture, and a sentence if one is given with it."""
+    async with uploaded_form(
+        request, services, lanes.search, text_fields=frozenset({"text", "limit", "cursor"})
+    ) as form:
+        if not form.files:
+            raise FieldInvalid("/file", "send a file")
+        given: dict[str, Any] = {
+            name: value for name in ("text", "limit", "cursor") if (value := form.one(name))
+        }
+        fields = validated(schemas.PictureSearchFields, given)
+
+        def answer() -> SearchResult:
+            parts: list[Part] = [PicturePart(query_picture(form.files[0].path, services))]
+            if fields.text is not None:
+                parts.append(TextPart(fields.text))
+            query = index.Query(parts=parts, limit=fields.limit, cursor=fields.cursor)
+            return services.searcher.search(query)
+
+        result = await lanes.search.run_inside(answer)
+    return search_out(result)
+
+
+def query_picture(source: bytes | Path, services: Services) -> Picture:
+    """A picture that is only looked at, decoded for the live model. Raises ImageError."""
+    encoder = services.live.generation.queue.encoder
+    return decode(source, services.settings.image_limits, shorter_side=encoder.image_size)
+
+
+def _part(part: schemas.QueryPartIn, position: int, services: Services) -> Part:
+    if part.text is not None:
+        return TextPart(part.text, part.weight)
+    if part.image_id is not None:
+        return ImagePart(part.image_id, part.weight)
+    assert part.image is not None, "the schema lets just one of the three through"
+    try:
+        content = base64.b64decode(part.image, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise FieldInvalid(f"/query/{position}/image", "it is not base64") from error
+    return PicturePart(query_picture(content, services), part.weight)
+
+
+def search_out(result: SearchResult) -> schemas.SearchOut:
+    """The wire form of a page of hits."""
+    timings = result.timings
+    return schemas.SearchOut(
+        hits=[schemas.HitOut(image=image_out(hit.image), score=hit.score) for hit in result.hits],
+        next_cursor=result.next_cursor,
+        model_version=result.model_version,
+        warnings=result.warnings,
+        took_ms=schemas.TookOut(
+            encode=round(timings.encode, 2),
+            search=round(timings.search, 2),
+            fetch=round(timings.fetch, 2),
+            total=round(timings.total, 2),
+        ),
+    )

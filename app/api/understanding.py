@@ -1,0 +1,161 @@
+"""`/v1/embeddings` and `/v1/classify`: what the live model makes of texts and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from numpy.typing import NDArray
+
+from app.api import schemas
+from app.api.dependencies import Lane, LanesDep, ServicesDep, form_schema, uploaded_form
+from app.api.json_bodies import json_body, validated
+from app.api.search import query_picture
+from app.errors import FieldInvalid, RequestTooLarge
+from app.services import Services
+from model import classify
+
+router = APIRouter(prefix="/v1", tags=["understanding"])
+
+FILES_ALLOWED = 100
+JSON_BYTES = 10_000_000
+
+
+@router.post(
+    "/embeddings",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": schemas.TextsIn.model_json_schema()},
+                **form_schema({}, required=["files"], file_field="files", is_batch=True)[
+                    "requestBody"
+                ]["content"],
+            },
+        }
+    },
+)
+async def embed(request: Request, services: ServicesDep, lanes: LanesDep) -> schemas.EmbeddingsOut:
+    """The embeddings of texts (JSON) or pictures (multipart), of unit length."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        return await _embed_files(request, services, lanes.upload)
+    body = await json_body(request, schemas.TextsIn)
+    return await lanes.search.run(_embed_texts, body.texts, services)
+
+
+@router.post(
+    "/classify",
+    openapi_extra=form_schema(
+        {
+            "image_id": {"type": "string", "description": "Instead of a file."},
+            "labels": {"type": "array", "items": {"type": "string"}},
+            "templates": {"type": "array", "items": {"type": "string"}},
+        },
+        required=["labels"],
+    ),
+)
+async def classify_image(
+    request: Request, services: ServicesDep, lanes: LanesDep
+) -> schemas.ClassifyOut:
+    """How likely each label describes the image, among the labels given."""
+    names = frozenset({"labels", "templates", "image_id", "labels[]", "templates[]"})
+    if not request.headers.get("content-type", "").startswith("multipart/"):
+        body = await json_body(request, schemas.ClassifyFields)
+        return await lanes.search.run(_classify, body, None, services)
+    async with uploaded_form(request, services, lanes.search, text_fields=names) as form:
+        given: dict[str, Any] = {}
+        for name in ("labels", "templates"):
+            values = form.fields.get(name, []) + form.fields.get(f"{name}[]", [])
+            if values:
+                given[name] = values
+        if (image_id := form.one("image_id")) is not None:
+            given["image_id"] = image_id
+        fields = validated(schemas.ClassifyFields, given)
+        path = form.files[0].path if form.files else None
+        return await lanes.search.run_inside(_classify, fields, path, services)
+
+
+def _embed_texts(texts: list[str], services: Services) -> schemas.EmbeddingsOut:
+    generation = services.live.generation
+    embedded = generation.queue.embed_texts(texts)
+    warnings = [
+        f"Text {position} was cut to the model's context length."
+        for position, text in enumerate(embedded)
+        if text.is_truncated
+    ]
+    vectors = np.stack([text.vector for text in embedded])
+    return _embeddings_out(vectors, generation.version.id, warnings)
+
+
+async def _embed_files(request: Request, services: Services, lane: Lane) -> schemas.EmbeddingsOut:
+    def embedded(paths: list[Path]) -> schemas.EmbeddingsOut:
+        generation = services.live.generation
+        queue = generation.queue
+        futures = [
+            queue.submit_pixels(queue.encoder.prepare(query_picture(path, services)))
+            for path in paths
+        ]
+        vectors = np.stack([future.result() for future in futures])
+        return _embeddings_out(vectors, generation.version.id, [])
+
+    async with uploaded_form(
+        request,
+        services,
+        lane,
+        text_fields=frozenset(),
+        max_files=FILES_ALLOWED,
+        file_field="files",
+        is_batch=True,
+    ) as form:
+        if not form.files:
+            raise FieldInvalid("/files", "send at least one file")
+        if any(file.is_too_large for file in form.files):
+            raise RequestTooLarge(services.settings.max_bytes, "BEHOLDER_MAX_BYTES")
+        return await lane.run_inside(embedded, [file.path for file in form.files])
+
+
+def _embeddings_out(
+    vectors: NDArray[np.float32], model_version: str, warnings: list[str]
+) -> schemas.EmbeddingsOut:
+    return schemas.EmbeddingsOut(
+        embeddings=vectors.astype(float).tolist(),
+        dimension=vectors.shape[1],
+        model_version=model_version,
+        warnings=warnings,
+    )
+
+
+def _classify(
+    fields: schemas.ClassifyFields, path: Path | None, services: Services
+) -> schemas.ClassifyOut:
+    if (path is None) == (fields.image_id is None):
+        raise FieldInvalid("/image_id", "give either a file or an image_id")
+    generation = services.live.generation
+    queue = generation.queue
+    if path is not None:
+        vector = queue.embed_pixels(queue.encoder.prepare(query_picture(path, services)))
+    else:
+        assert fields.image_id is not None
+        vector = services.searcher.embedding(fields.image_id, generation)
+
+    def embed_texts(texts: list[str]) -> NDArray[np.float32]:
+        return np.stack([text.vector for text in queue.embed_texts(texts)])
+
+    (predictions,) = classify(
+        vector[None],
+        fields.labels,
+        embed_texts=embed_texts,
+        logit_scale=queue.encoder.logit_scale,
+        templates=fields.templates,
+    )
+    return schemas.ClassifyOut(
+        predictions=[
+            schemas.PredictionOut(
+                label=prediction.label, probability=prediction.probability, score=prediction.score
+            )
+            for prediction in predictions
+        ],
+        model_version=generation.version.id,
+    )

@@ -1,0 +1,197 @@
+"""The `beholder` command: each one a thin call of what the API uses too.
+
+Results go to standard output, progress and logs to standard error. Exit codes: 0 done, 1 it could
+not be done (one line says why), 2 the command line makes no sense.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+cli = typer.Typer(
+    name="beholder",
+    help="Find images by meaning: type a sentence or give a picture.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings are environment variables: see docs/deployment.md.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
+
+
+@cli.command(epilog="Example: beholder serve --host 127.0.0.1 --port 8000")
+def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Serve the page and the HTTP API, with a worker for jobs beside it."""
+    from app.server import serve_forever
+
+    with _failures_in_one_line(logging.INFO) as settings:
+        serve_forever(settings, host=host, port=port)
+
+
+@cli.command(epilog="Example: beholder worker")
+def worker(
+    nice: Annotated[int, typer.Option(min=0, max=19, help="Give way to others by this much.")] = 0,
+) -> None:
+    """Do jobs (reindex) until stopped; a job in hand is left to the next worker."""
+    os.nice(nice)
+    from app.jobs.worker import Worker
+    from app.services import open_services
+
+    with _failures_in_one_line(logging.INFO) as settings, open_services(settings) as services:
+        hand = Worker(services)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: hand.stop())
+        hand.run()
+
+
+@cli.command(epilog="Example: beholder ingest ~/Pictures --collection holidays")
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    collection: Annotated[str, typer.Option(help="Collection to put them in.")] = "default",
+    report: Annotated[
+        Path | None, typer.Option(help="Write every refused file and its reason here, as TSV.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add folders of pictures; run it again after an interruption and it goes on."""
+    from app.ingesting import ingest_with_bar
+    from app.services import open_services
+
+    with _failures_in_one_line() as settings, open_services(settings) as services:
+        missing = [path for path in paths if not path.exists()]
+        if missing:
+            _fail(f"There is no file or folder {missing[0]}.", code=2)
+        imported, was_interrupted = ingest_with_bar(services, paths, collection)
+    if report is not None:
+        lines = (f"{refusal.path}\t{refusal.reason}\n" for refusal in imported.refused)
+        report.write_text("path\treason\n" + "".join(lines), encoding="utf-8")
+    if as_json:
+        refused = [{"path": one.path, "reason": one.reason} for one in imported.refused]
+        _print_json({"created": imported.created, "exists": imported.exists, "refused": refused})
+    else:
+        for refusal in imported.refused:
+            typer.echo(f"refused  {refusal.path}: {refusal.reason}", err=True)
+        typer.echo(
+            f"{imported.created} added, {imported.exists} already there, "
+            f"{len(imported.refused)} refused"
+        )
+    if was_interrupted:
+        _fail("Interrupted; run the same command again to go on.")
+
+
+@cli.command(epilog='Example: beholder search "a red coat" --limit 5')
+def search(
+    text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to be like.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many hits.")] = 10,
+    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the images that match a sentence, a picture, or both."""
+    if text is None and image is None:
+        _fail("Give a sentence, or --image with a picture.", code=2)
+    if image is not None and not image.is_file():
+        _fail(f"There is no picture {image}.", code=2)
+    from app import searching
+    from app.services import open_services
+
+    with _failures_in_one_line() as settings, open_services(settings) as services:
+        result = searching.search(services, text, image, limit=limit, collection=collection)
+        if as_json:
+            _print_json(searching.as_json(result))
+        else:
+            searching.print_table(result)
+
+
+@cli.command(epilog="Example: beholder reindex")
+def reindex(
+    model_version: Annotated[
+        str | None, typer.Option(help="Version to fill; default is a fresh one of BEHOLDER_MODEL.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Embed every image again, then switch to the result; a running service goes on meanwhile."""
+    from app.api.jobs import job_out
+    from app.jobs.following import do_with_bar
+    from app.jobs.reindex import enqueue
+    from app.services import open_services
+
+    with _failures_in_one_line() as settings, open_services(settings) as services:
+        job = do_with_bar(services, enqueue(services, model_version))
+    if as_json:
+        _print_json(job_out(job).model_dump(mode="json"))
+    else:
+        typer.echo(job.message)
+    if job.state != "succeeded":
+        raise typer.Exit(1)
+
+
+@cli.command(epilog="Example: BEHOLDER_DATABASE_URL=postgresql://… beholder migrate")
+def migrate() -> None:
+    """Bring the database to the newest revision; `serve` does it too."""
+    from index import Database
+    from index import migrate as upgrade
+
+    with _failures_in_one_line() as settings:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.effective_database_url)
+        revision = upgrade(database, wait_seconds=settings.database_wait_seconds)
+        database.close()
+    typer.echo(f"The database is at revision {revision}.")
+
+
+def main() -> None:
+    """Run the command line; output is UTF-8 whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    cli()
+
+
+@contextlib.contextmanager
+def _failures_in_one_line(level: int = logging.WARNING) -> Iterator[Settings]:
+    """The settings; what fails on purpose inside ends the program with one line and status 1."""
+    from pydantic import ValidationError
+
+    from app.errors import AppError
+    from app.logs import configure
+    from app.settings import Settings
+    from index import RetrievalError
+    from model import ModelError
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        _fail(f"The setting BEHOLDER_{name} makes no sense: {first['msg']}.", code=2)
+    configure(settings.log_format, level=level)
+    try:
+        yield settings
+    except (AppError, RetrievalError, ModelError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str, *, code: int = 1) -> NoReturn:
+    typer.echo(f"beholder: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=2))

@@ -1,0 +1,37 @@
+"""The job that embeds every image again and switches to the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.services import Services
+from index import Job
+
+KIND = "reindex"
+FAILURES_SHOWN = 1_000
+
+
+def enqueue(services: Services, version_id: str | None) -> Job:
+    """A waiting reindex to this version, or to a fresh one of the configured model.
+
+    Raises NotFound, Conflict when the version is live, CheckpointError, DatabaseUnavailable.
+    """
+    version = services.versions.to_build(version_id, services.settings.model)
+    return services.jobs.enqueue(KIND, {"model_version": version.id}, unit="images")
+
+
+def run(services: Services, job: Job, report: Callable[[int, int], bool]) -> dict[str, Any]:
+    """Do it; gives the job's result. Raises what `Reindexer.run` raises."""
+    done = services.reindexer.run(job.arguments["model_version"], report)
+    services.versions.discard_superseded()
+    return {
+        "model_version": done.model_version,
+        "embedded": done.embedded,
+        "copied": done.copied,
+        "failed": len(done.failures),
+        "failures": [
+            {"image_id": failure.image_id, "filename": failure.filename, "reason": failure.reason}
+            for failure in done.failures[:FAILURES_SHOWN]
+        ],
+    }

@@ -1,0 +1,101 @@
+"""The application: `create_app(settings)` and nothing at import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import TypedDict
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry, Gauge
+from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
+
+from app.api import images, jobs, models, operations, problems, search, understanding
+from app.api.dependencies import Lanes
+from app.api.middleware import Bounded, Observed
+from app.services import Services, open_services
+from app.settings import Settings
+from model import Encoder, load_encoder
+
+VERSION = "0.1.0"
+# A picture in base64 is a third larger than its bytes.
+BASE64_GROWTH = 4 / 3
+JSON_BYTES = 1_000_000
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    services: Services
+    lanes: Lanes
+    registry: CollectorRegistry
+
+
+def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_encoder) -> FastAPI:
+    """The ASGI application; its lifespan opens the services and closes them."""
+    registry = CollectorRegistry()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        context = open_services(settings, load=load)
+        # Loading weights and reading the index take seconds, in which a signal must be heard.
+        try:
+            services = await run_in_threadpool(context.__enter__)
+        except Exception as error:
+            # Uvicorn keeps it to its own log; whoever runs the server wants to say it in a line.
+            app.state.start_error = error
+            raise
+        try:
+            _install_gauges(registry, services)
+            lanes = Lanes.sized(
+                max_uploads_at_once=settings.max_uploads_at_once, max_waiting=settings.max_waiting
+            )
+            yield State(services=services, lanes=lanes, registry=registry)
+        finally:
+            await run_in_threadpool(context.__exit__, None, None, None)
+
+    app = FastAPIOffline(
+        title="Beholder",
+        version=VERSION,
+        summary="Finds images by meaning.",
+        root_path=settings.root_path,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.start_error = None
+    problems.install(app)
+    for module in (images, search, understanding, models, jobs, operations):
+        app.include_router(module.router)
+    _install_page(app)
+    largest_json = int(settings.max_bytes * BASE64_GROWTH) + JSON_BYTES
+    app.add_middleware(Bounded, max_body_bytes=largest_json)
+    app.add_middleware(Observed, registry=registry)
+    return app
+
+
+def _install_page(app: FastAPI) -> None:
+    folder = resources.files("app") / "web"
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return FileResponse(str(folder / "index.html"), headers={"Cache-Control": "no-cache"})
+
+    app.mount("/assets", StaticFiles(directory=str(folder / "assets")), name="assets")
+
+
+def _install_gauges(registry: CollectorRegistry, services: Services) -> None:
+    waiting = Gauge("beholder_model_waiting", "Pictures and texts waiting.", registry=registry)
+    waiting.set_function(lambda: services.encoders.waiting)
+    stored = Gauge("beholder_index_images", "Images in this process's index.", registry=registry)
+    stored.set_function(lambda: len(services.live.generation.vectors))
+    behind = Gauge("beholder_index_problems", "What keeps the index back.", registry=registry)
+    behind.set_function(lambda: len(services.live.problems))
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,51 @@
+"""`beholder search`: a query from the command line, as a table or as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from app.api.search import query_picture, search_out
+from app.services import Services
+from index import Part, PicturePart, Query, SearchResult, TextPart, condition
+
+
+def search(
+    services: Services,
+    text: str | None,
+    image: Path | None,
+    *,
+    limit: int,
+    collection: str | None = None,
+) -> SearchResult:
+    """The hits of a sentence, a picture, or both. Raises what `Searcher.search` raises."""
+    parts: list[Part] = []
+    if image is not None:
+        parts.append(PicturePart(query_picture(image, services)))
+    if text is not None:
+        parts.append(TextPart(text))
+    return services.searcher.search(
+        Query(parts=parts, limit=limit, where=condition(None, collection))
+    )
+
+
+def as_json(result: SearchResult) -> dict[str, Any]:
+    """The same document that the API answers."""
+    return search_out(result).model_dump(mode="json")
+
+
+def print_table(result: SearchResult) -> None:
+    """The hits on standard output; warnings on standard error."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("score", "id", "size", "file"):
+        table.add_column(heading, overflow="fold", no_wrap=heading != "file")
+    for hit in result.hits:
+        image = hit.image
+        shown = str(image.metadata.get("path", image.filename))
+        table.add_row(f"{hit.score:.3f}", image.id, f"{image.width}x{image.height}", shown)
+    Console().print(table if result.hits else "Nothing found.")
+    for warning in result.warnings:
+        Console(stderr=True).print(warning)

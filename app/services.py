@@ -1,0 +1,93 @@
+"""The layers, built once and closed together, for the API, the command line and the worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from app.errors import DataFolderUnusable
+from app.settings import Settings
+from index import (
+    BlobStore,
+    Database,
+    Encoders,
+    Importer,
+    Indexer,
+    JobQueue,
+    Library,
+    LiveIndex,
+    Reindexer,
+    Searcher,
+    StorageError,
+    Versions,
+    migrate,
+)
+from model import Encoder, load_encoder, set_threads
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers, commands and jobs work with."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    encoders: Encoders
+    versions: Versions
+    live: LiveIndex
+    library: Library
+    indexer: Indexer
+    importer: Importer
+    searcher: Searcher
+    reindexer: Reindexer
+    jobs: JobQueue
+
+
+@contextmanager
+def open_services(
+    settings: Settings, *, load: Callable[[str], Encoder] = load_encoder
+) -> Iterator[Services]:
+    """Every service, ready; closed when the block ends, the index saved.
+
+    The database is migrated, the model loaded (at the first start it becomes the live version) and
+    what an earlier crash left in the data folder is swept.
+
+    Raises DataFolderUnusable, DatabaseUnavailable, CheckpointError.
+    """
+    set_threads(settings.threads or os.cpu_count() or 1)
+    with ExitStack() as stack:
+        try:
+            blobs = BlobStore(settings.data_dir)
+            blobs.check_writable()
+        except StorageError as error:
+            raise DataFolderUnusable(settings.data_dir, error.reason) from error
+        database = Database(settings.effective_database_url)
+        stack.callback(database.close)
+        migrate(database, wait_seconds=settings.database_wait_seconds)
+        encoders = Encoders(load, max_waiting=settings.max_waiting)
+        stack.callback(encoders.close)
+        versions = Versions(database, encoders, settings.data_dir / "models")
+        versions.ensure_live(settings.model)
+        live = LiveIndex(database, encoders, settings.data_dir / "index")
+        stack.callback(live.close)
+        limits = settings.image_limits
+        indexer = Indexer(database, blobs, encoders, live, limits)
+        stack.callback(indexer.close)
+        library = Library(database, blobs, limits)
+        library.sweep()
+        yield Services(
+            settings=settings,
+            database=database,
+            blobs=blobs,
+            encoders=encoders,
+            versions=versions,
+            live=live,
+            library=library,
+            indexer=indexer,
+            importer=Importer(indexer, blobs, limits),
+            searcher=Searcher(database, live),
+            reindexer=Reindexer(database, blobs, encoders, limits),
+            jobs=JobQueue(database),
+        )

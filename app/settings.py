@@ -1,0 +1,102 @@
+"""Every setting, from `BEHOLDER_*` environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from index import sqlite_url
+from model import ImageLimits
+
+
+class Settings(BaseSettings):
+    """What can be set. A value that makes no sense stops the start and names its variable."""
+
+    model_config = SettingsConfigDict(env_prefix="BEHOLDER_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="Folder of everything kept: images, database, model weights, index.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database; default is SQLite inside the data folder.",
+    )
+    model: str = Field(
+        default="compact",
+        min_length=1,
+        description="Name or checkpoint path of the model at the first start and for `reindex`.",
+    )
+    max_bytes: int = Field(
+        default=50_000_000, ge=1_000, le=2_000_000_000, description="Largest image file, in bytes."
+    )
+    max_pixels: int = Field(
+        default=100_000_000,
+        ge=1,
+        le=2_000_000_000,
+        description="Largest picture, in pixels; decoding one takes about 4 bytes a pixel.",
+    )
+    max_request_bytes: int = Field(
+        default=1_000_000_000,
+        ge=1_000,
+        description="Largest request with files, in bytes; bounds a batch upload.",
+    )
+    max_batch_files: int = Field(
+        default=100, ge=1, le=10_000, description="Most files in one batch upload."
+    )
+    max_waiting: int = Field(
+        default=512,
+        ge=1,
+        le=100_000,
+        description="Most pictures and texts waiting for the model; more are answered 503.",
+    )
+    max_uploads_at_once: int = Field(
+        default=64, ge=1, le=10_000, description="Most uploads in hand; more are answered 503."
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1_024, description="Threads of the model; 0 takes every core."
+    )
+    worker: bool = Field(
+        default=True, description="Whether `serve` starts a worker for jobs beside itself."
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[^?#]*[^/?#])?$",
+        description="Path prefix that a reverse proxy strips, such as /photos.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Comma-separated addresses whose X-Forwarded-* headers are believed.",
+    )
+    database_wait_seconds: float = Field(
+        default=30, ge=0, le=3_600, description="How long to wait for a database at the start."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Log lines for people or for machines."
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL, whether set or not. It may hold a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return sqlite_url(self.data_dir / "beholder.db")
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give another process these very settings; one may be a password."""
+        values = self.model_dump(exclude_none=True)
+        values["database_url"] = self.effective_database_url
+        return {f"BEHOLDER_{name.upper()}": str(value) for name, value in values.items()}
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """The caps on a picture."""
+        return ImageLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
