@@ -1,4 +1,4 @@
-"""HEIF (ISO/IEC 23008-12), the box structure of AVIF and HEIC files: only its EXIF is read here."""
+"""HEIF (ISO/IEC 23008-12), the box structure of AVIF and HEIC files: their sizes and EXIF."""
 
 import re
 from collections.abc import Iterator
@@ -25,8 +25,9 @@ def read(data: bytes) -> Still:
         return Still(data=data, turned_by_decoder=True)
     start, end = boxes[b"meta"]
     inner = dict(_boxes(data, start + 4, end))
+    size = _largest_size(data, inner)
     if b"iinf" not in inner or b"iloc" not in inner:
-        return Still(data=data, turned_by_decoder=True)
+        return Still(data=data, size=size, turned_by_decoder=True)
     items = list(_EXIF_ITEM.finditer(data, *inner[b"iinf"]))
     exif = None
     if items:
@@ -36,7 +37,7 @@ def read(data: bytes) -> Still:
     for found in items:
         # Readers pass over items of a type they do not know.
         renamed[slice(*found.span("type"))] = b"none"
-    return Still(data=bytes(renamed), exif=exif, turned_by_decoder=True)
+    return Still(data=bytes(renamed), size=size, exif=exif, turned_by_decoder=True)
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
@@ -54,6 +55,20 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, tuple[int
             return
         yield name, (start + head, start + size)
         start += size
+
+
+def _largest_size(data: bytes, inner: dict[bytes, tuple[int, int]]) -> tuple[int, int] | None:
+    """The size of the largest image, which in a file of tiles is the whole picture, if told."""
+    properties = dict(_boxes(data, *inner.get(b"iprp", (0, 0)))).get(b"ipco", (0, 0))
+    sizes = [
+        (
+            int.from_bytes(data[start + 4 : start + 8], "big"),
+            int.from_bytes(data[start + 8 : start + 12], "big"),
+        )
+        for name, (start, _) in _boxes(data, *properties)
+        if name == b"ispe"
+    ]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 def _item_data(data: bytes, inner: dict[bytes, tuple[int, int]], item: int) -> bytes | None:

@@ -8,8 +8,8 @@ class Still:
     """The first picture of a file, found without decoding a pixel.
 
     `data` is a file of the same format, reduced to what paints the picture where the format allows.
-    `size` is (width, height) as stored, before any orientation; None where only the decoder can say
-    (it then says so without allocating the picture).
+    `size` is (width, height) as stored, before any orientation, of all that decoding it will touch;
+    None where only the decoder can say, which then does so without allocating the picture.
     `exif` is an EXIF block, with or without its "Exif" header, or None. It sets the orientation
     unless `turned_by_decoder`: AVIF and HEIC turn by boxes of their own and EXIF must not turn them
     a second time (ISO/IEC 23008-12, 6.5.10 and A.2).
