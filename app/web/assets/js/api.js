@@ -6,7 +6,7 @@
 /**
  * @typedef {{file: string, thumbnail: string}} ImageAddresses
  * @typedef {{
- *   id: string, filename: string, format: string, width: number, height: number, bytes: number, created?: boolean,
+ *   id: string, filename: string, format: string, width: number, height: number, bytes: number, created: boolean | null,
  *   taken_at: string | null, tags: string[], caption: string | null, metadata: Record<string, unknown>,
  *   collection: string, created_at: string, urls: ImageAddresses,
  * }} Image
@@ -103,7 +103,11 @@ function answerFrom(text) {
 }
 
 /** @param {"POST" | "PATCH"} method @param {unknown} body */
-const json = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+const json = (method, body) => ({
+  method,
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
 
 /**
  * The library, newest first.
@@ -117,7 +121,12 @@ export const listImages = ({ signal, ...page }) => ask(address("v1/images", page
  * @returns {Promise<SearchResult>}
  */
 export function search({ query, minScore, cursor, limit, signal }) {
-  const body = { query, limit, ...(cursor !== null && { cursor }), ...(minScore !== null && { min_score: minScore }) };
+  const body = {
+    query,
+    limit,
+    ...(cursor !== null && { cursor }),
+    ...(minScore !== null && { min_score: minScore }),
+  };
   return ask(address("v1/search"), { ...json("POST", body), signal });
 }
 
@@ -136,15 +145,19 @@ export const deleteImage = (id) => ask(address(imagePath(id)), { method: "DELETE
 /** @returns {Promise<{items: Job[]}>} the newest few jobs */
 export const listJobs = () => ask(address("v1/jobs", { limit: 5 }));
 
-/** The widths a thumbnail is asked for in; few, so that the service and the browser can keep them. */
-const THUMBNAIL_SIZES = [256, 512, 1024, 2048];
+/** The sizes a thumbnail is asked for in, those the service keeps: any other would be made to be thrown away. */
+const THUMBNAIL_SIZES = [160, 320, 640, 1280, 2560];
+
+/** So far a thumbnail is stretched before the next size is asked for, which costs the service another decoding. */
+const STRETCH = 1.25;
 
 /**
  * @param {string} id
  * @param {number} pixels the longest side it will be shown in, in device pixels
  */
 export function thumbnailAddress(id, pixels) {
-  const size = THUMBNAIL_SIZES.find((each) => each >= pixels) ?? THUMBNAIL_SIZES[THUMBNAIL_SIZES.length - 1];
+  const size =
+    THUMBNAIL_SIZES.find((each) => each * STRETCH >= pixels) ?? THUMBNAIL_SIZES[THUMBNAIL_SIZES.length - 1];
   return address(`${imagePath(id)}/thumbnail`, { size }).href;
 }
 
@@ -155,7 +168,7 @@ export const fileAddress = (id) => address(`${imagePath(id)}/file`).href;
  * Sends one file. `fetch` cannot tell how much of a body has left, so this uses XMLHttpRequest.
  * @param {File} file
  * @param {{onProgress: (share: number) => void, signal: AbortSignal}} options share in [0, 1]
- * @returns {Promise<Image>} `created` is false when the same bytes were there before
+ * @returns {Promise<Image>} with `created`: whether this upload made it, or the same bytes were there before
  */
 export function uploadImage(file, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
@@ -167,7 +180,8 @@ export function uploadImage(file, { onProgress, signal }) {
     request.onload = () => {
       const { status, responseText } = request;
       try {
-        if (status < 200 || status >= 300) throw problemFrom(status, responseText, (name) => request.getResponseHeader(name));
+        if (status < 200 || status >= 300)
+          throw problemFrom(status, responseText, (name) => request.getResponseHeader(name));
         resolve(answerFrom(responseText));
       } catch (error) {
         reject(error);

@@ -23,13 +23,20 @@ export class ImageDetail extends HTMLElement {
   #score = undefined;
   /** @type {HTMLImageElement} */
   #picture = element("img", { alt: "" });
-  #broken = element("p", { class: "broken-note", hidden: true }, icon("warning"), "This picture cannot be shown here.");
+  #broken = element(
+    "p",
+    { class: "broken-note", hidden: true },
+    icon("warning"),
+    "This picture cannot be shown here.",
+  );
   #stage = element("div", { class: "stage" }, this.#picture, this.#broken);
   #title = element("h2", { id: "detail-title", tabindex: -1 });
   /** @type {import("./image_facts.js").ImageFacts} */
   #facts = element("image-facts");
   #problem = element("div", { class: "detail-problem", role: "alert", hidden: true });
-  #previous = iconButton("previous", "Previous image (left arrow)", () => this.#step(-1), { class: "button step previous" });
+  #previous = iconButton("previous", "Previous image (left arrow)", () => this.#step(-1), {
+    class: "button step previous",
+  });
   #next = iconButton("next", "Next image (right arrow)", () => this.#step(1), { class: "button step next" });
   #download = element(
     "a",
@@ -39,8 +46,12 @@ export class ImageDetail extends HTMLElement {
   #tools = element(
     "div",
     { class: "tools" },
-    element("button", { type: "button", class: "button", title: "More like this (L)", onclick: () => this.#act("like") },
-      icon("like"), "More like this"),
+    element(
+      "button",
+      { type: "button", class: "button", title: "More like this (L)", onclick: () => this.#act("like") },
+      icon("like"),
+      "More like this",
+    ),
     this.#download,
     iconButton("bin", "Delete (Del)", () => this.#act("delete")),
   );
@@ -49,10 +60,18 @@ export class ImageDetail extends HTMLElement {
     this.setAttribute("role", "dialog");
     this.setAttribute("aria-modal", "true");
     this.setAttribute("aria-labelledby", "detail-title");
-    const close = iconButton("back", "Back to the images (Esc)", () => this.#close(), { class: "button icon-only back" });
+    const close = iconButton("back", "Back to the images (Esc)", () => this.#close(), {
+      class: "button icon-only back",
+    });
     this.append(
-      element("div", { class: "viewer" }, element("div", { class: "viewer-bar" }, close, this.#tools), this.#previous,
-        this.#stage, this.#next),
+      element(
+        "div",
+        { class: "viewer" },
+        element("div", { class: "viewer-bar" }, close, this.#tools),
+        this.#previous,
+        this.#stage,
+        this.#next,
+      ),
       element("aside", { class: "about" }, this.#problem, this.#title, this.#facts),
     );
     this.addEventListener("keydown", (event) => this.#onKey(event));
@@ -130,7 +149,7 @@ export class ImageDetail extends HTMLElement {
     if (isSame) return;
     this.#showBroken(false);
     // The grid's thumbnail is there already and stands in until the large one has come.
-    this.#picture.style.backgroundImage = `url("${thumbnailAddress(image.id, 512)}")`;
+    this.#picture.style.backgroundImage = `url("${thumbnailAddress(image.id, 320)}")`;
     this.#picture.style.aspectRatio = `${image.width} / ${image.height}`;
     this.#picture.width = image.width;
     this.#picture.height = image.height;

@@ -13,7 +13,8 @@ const SVG = "http://www.w3.org/2000/svg";
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (typeof value === "function") node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    if (typeof value === "function")
+      node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (typeof value === "boolean") node.toggleAttribute(name, value);
     else if (value !== null && value !== undefined) node.setAttribute(name, String(value));
   }
@@ -64,12 +65,21 @@ export function icon(name) {
 export function iconButton(name, label, run, properties = {}) {
   return element(
     "button",
-    { type: "button", class: "button icon-only", "aria-label": label, title: label, onclick: run, ...properties },
+    {
+      type: "button",
+      class: "button icon-only",
+      "aria-label": label,
+      title: label,
+      onclick: run,
+      ...properties,
+    },
     icon(name),
   );
 }
 
 /** @param {EventTarget | null} target whether keys pressed there belong to a field the user writes in */
 export function isEditing(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || target.matches("textarea, select, input"));
+  return (
+    target instanceof HTMLElement && (target.isContentEditable || target.matches("textarea, select, input"))
+  );
 }

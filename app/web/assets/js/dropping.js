@@ -11,8 +11,13 @@ export class DropVeil extends HTMLElement {
   connectedCallback() {
     this.setAttribute("aria-hidden", "true");
     this.append(
-      element("div", { class: "drop-hint" }, icon("add"), element("p", {}, "Drop to add to the library"),
-        element("p", { class: "hint" }, "or onto the search box to search with it")),
+      element(
+        "div",
+        { class: "drop-hint" },
+        icon("add"),
+        element("p", {}, "Drop to add to the library"),
+        element("p", { class: "hint" }, "or onto the search box to search with it"),
+      ),
     );
     document.addEventListener("dragover", (event) => this.#over(event));
     document.addEventListener("dragleave", (event) => {
@@ -85,7 +90,9 @@ const isOnSearch = (event) => event.target instanceof Element && event.target.cl
 /** @param {DataTransfer} transfer @returns {Promise<File[]>} its files and those in its folders, hidden ones left out */
 async function filesOf(transfer) {
   // The list empties itself at the first pause, so the entries are taken before.
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry !== null);
+  const entries = [...transfer.items]
+    .map((item) => item.webkitGetAsEntry?.())
+    .filter((entry) => entry !== null);
   if (entries.length === 0 || entries.some((entry) => entry === undefined)) return [...transfer.files];
   /** @type {File[]} */
   const files = [];
@@ -97,7 +104,11 @@ async function filesOf(transfer) {
 async function walk(entry, files) {
   if (/^(\.|Thumbs\.db$|desktop\.ini$)/.test(entry.name)) return;
   if (entry.isFile) {
-    files.push(await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject)));
+    files.push(
+      await new Promise((resolve, reject) =>
+        /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject),
+      ),
+    );
     return;
   }
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();

@@ -1,8 +1,8 @@
 /** The justified grid: only the rows around the window exist as elements, however long the list is. */
 
-import { element, iconButton } from "./dom.js";
+import { element } from "./dom.js";
 import { justify, rowAt, rowOf, stepTo } from "./layout.js";
-import { createTile, resizeTile } from "./tile.js";
+import { createActions, createTile, resizeTile } from "./tile.js";
 
 /**
  * @typedef {import("./api.js").Image} Image
@@ -35,12 +35,7 @@ export class ImageGrid extends HTMLElement {
   #hadFocus = false;
   /** @type {string | null} the image arrow keys move from */
   #current = null;
-  #actions = element(
-    "div",
-    { class: "tile-actions" },
-    iconButton("like", "More like this", (event) => this.#act("like", event), { tabindex: -1 }),
-    iconButton("bin", "Delete", (event) => this.#act("delete", event), { tabindex: -1 }),
-  );
+  #actions = createActions((type, event) => this.#act(type, event));
 
   connectedCallback() {
     this.setAttribute("role", "grid");
@@ -135,7 +130,8 @@ export class ImageGrid extends HTMLElement {
    * @param {{focus?: boolean, reveal?: "wholly" | "if-gone"}} [options] `if-gone` leaves a row alone that is partly seen
    */
   focusImage(id, { focus = true, reveal = "wholly" } = {}) {
-    const index = this.#indexes.get(id ?? "") ?? this.#rows[rowAt(this.#rows, window.scrollY - this.#top)]?.first;
+    const index =
+      this.#indexes.get(id ?? "") ?? this.#rows[rowAt(this.#rows, window.scrollY - this.#top)]?.first;
     if (index === undefined) return;
     const row = this.#rows[rowOf(this.#rows, index)];
     const slack = reveal === "wholly" ? 0 : row.height - 1;
@@ -213,15 +209,15 @@ export class ImageGrid extends HTMLElement {
     if (focused !== document.activeElement && focused instanceof HTMLElement && this.contains(focused)) {
       focused.focus({ preventScroll: true });
     }
-    if (this.#rows.length > 0 && top + 3 * reach > this.clientHeight) this.dispatchEvent(new Event("near-end"));
+    if (this.#rows.length > 0 && top + 3 * reach > this.clientHeight)
+      this.dispatchEvent(new Event("near-end"));
   }
 
   /** @param {number} at @param {Set<string>} kept gains the ids of the row's images */
   #renderRow(at, kept) {
     const { first, widths, top, height } = this.#rows[at];
-    let row = this.#rowElements.get(at);
-    if (!row) {
-      row = element("div", { class: "row", role: "row" });
+    const row = this.#rowElements.get(at) ?? element("div", { class: "row", role: "row" });
+    if (!this.#rowElements.has(at)) {
       this.#rowElements.set(at, row);
       this.append(row);
     }
@@ -234,7 +230,8 @@ export class ImageGrid extends HTMLElement {
       kept.add(this.#images[first + column].id);
       return tile;
     });
-    const isSame = row.children.length === tiles.length && tiles.every((tile, column) => row.children[column] === tile);
+    const isSame =
+      row.children.length === tiles.length && tiles.every((tile, column) => row.children[column] === tile);
     if (!isSame) row.replaceChildren(...tiles);
   }
 

@@ -34,10 +34,20 @@ export class ImageFacts extends HTMLElement {
 
   connectedCallback() {
     this.append(
-      element("form", { class: "caption-form", onsubmit: (/** @type {Event} */ event) => this.#submitCaption(event) },
-        element("label", { for: "caption", class: "field" }, "Caption"), this.#caption, this.#saveCaption),
-      element("form", { class: "tags-form", onsubmit: (/** @type {Event} */ event) => this.#addTag(event) },
-        element("label", { for: "new-tag", class: "field" }, "Tags"), this.#tags, this.#newTag),
+      element(
+        "form",
+        { class: "caption-form", onsubmit: (/** @type {Event} */ event) => this.#submitCaption(event) },
+        element("label", { for: "caption", class: "field" }, "Caption"),
+        this.#caption,
+        this.#saveCaption,
+      ),
+      element(
+        "form",
+        { class: "tags-form", onsubmit: (/** @type {Event} */ event) => this.#addTag(event) },
+        element("label", { for: "new-tag", class: "field" }, "Tags"),
+        this.#tags,
+        this.#newTag,
+      ),
       this.#list,
     );
   }
@@ -53,18 +63,25 @@ export class ImageFacts extends HTMLElement {
     this.#captionChanged();
     this.#tags.hidden = image.tags.length === 0;
     this.#tags.replaceChildren(...image.tags.map((tag) => this.#tag(tag)));
-    this.#list.replaceChildren(...factsOf(image, score).flatMap(([name, value]) => [
-      element("dt", {}, name),
-      element("dd", {}, value),
-    ]));
+    this.#list.replaceChildren(
+      ...factsOf(image, score).flatMap(([name, value]) => [
+        element("dt", {}, name),
+        element("dd", {}, value),
+      ]),
+    );
   }
 
   /** @param {string} tag */
   #tag(tag) {
-    return element("li", {}, element("span", {}, tag), iconButton("close", `Remove the tag ${tag}`, () => {
-      this.#change({ tags: (this.#image?.tags ?? []).filter((each) => each !== tag) });
-      this.#newTag.focus();
-    }));
+    return element(
+      "li",
+      {},
+      element("span", {}, tag),
+      iconButton("close", `Remove the tag ${tag}`, () => {
+        this.#change({ tags: (this.#image?.tags ?? []).filter((each) => each !== tag) });
+        this.#newTag.focus();
+      }),
+    );
   }
 
   /** @param {Event} event */
@@ -125,8 +142,12 @@ function factsOf(image, score) {
 
 /** @param {number} score */
 function meter(score) {
-  return element("span", { class: "likeness" },
-    element("meter", { min: 0, max: 1, value: Math.max(0, score), "aria-hidden": "true" }), score.toFixed(3));
+  return element(
+    "span",
+    { class: "likeness" },
+    element("meter", { min: 0, max: 1, value: Math.max(0, score), "aria-hidden": "true" }),
+    score.toFixed(3),
+  );
 }
 
 customElements.define("image-facts", ImageFacts);

@@ -111,4 +111,5 @@ export function stepTo(rows, index, key, gap) {
 }
 
 /** @param {number[]} widths @param {number} column @param {number} gap */
-const leftEdge = (widths, column, gap) => widths.slice(0, column).reduce((sum, width) => sum + width + gap, 0);
+const leftEdge = (widths, column, gap) =>
+  widths.slice(0, column).reduce((sum, width) => sum + width + gap, 0);

@@ -81,14 +81,18 @@ function drawList() {
   if (isArriving && !isWaiting) {
     shown = results;
     grid.restore(store.place);
-    if (!results.query.isEmpty) notices.announce(results.problem ? results.problem.title : "The results are shown");
+    if (!results.query.isEmpty)
+      notices.announce(results.problem ? results.problem.title : "The results are shown");
   }
   if (detail.isShown && store.open !== null) detail.surround(surroundings(store.open));
 }
 
 /** Whether the list must still grow before the place it was left at exists. */
 const isRestoring = () =>
-  store.place !== null && !results.isComplete && results.images.length < store.place.count && results.problem === null;
+  store.place !== null &&
+  !results.isComplete &&
+  results.images.length < store.place.count &&
+  results.problem === null;
 
 function showOpen() {
   const id = store.open;
@@ -189,7 +193,8 @@ uploads.addEventListener("image", (event) => {
   /** @type {Image} */
   const image = detailOf(event);
   deletions.keep(image.id);
-  library.add([image]);
+  // One that was stored before has its place in the library already.
+  if (image.created) library.add([image]);
 });
 window.addEventListener("beforeunload", (event) => {
   if (uploads.isActive) event.preventDefault();

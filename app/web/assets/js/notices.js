@@ -46,10 +46,17 @@ export class NoticeStack extends HTMLElement {
     const hold = () => window.clearTimeout(timer);
     const box = element(
       "div",
-      { class: `notice ${tone}`, onpointerenter: hold, onpointerleave: start, onfocusin: hold, onfocusout: start },
+      {
+        class: `notice ${tone}`,
+        onpointerenter: hold,
+        onpointerleave: start,
+        onfocusin: hold,
+        onfocusout: start,
+      },
       tone === "problem" && icon("warning"),
       element("p", {}, text),
-      action && element("button", { type: "button", class: "button link", onclick: action.run }, action.label),
+      action &&
+        element("button", { type: "button", class: "button link", onclick: action.run }, action.label),
       iconButton("close", "Dismiss", expire),
     );
     this.append(box);

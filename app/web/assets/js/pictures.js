@@ -16,7 +16,9 @@ const pictures = new Map();
  */
 export async function keepPicture(file) {
   const url = await dataUrl(file.size > KEPT_AS_IS_BYTES ? await smaller(file) : file);
-  const key = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const key = [...crypto.getRandomValues(new Uint8Array(8))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
   pictures.set(key, url);
   remember(key, url);
   return key;
@@ -81,7 +83,12 @@ function dataUrl(blob) {
     const reader = new FileReader();
     reader.onload = () => resolve(/** @type {string} */ (reader.result));
     reader.onerror = () =>
-      reject(new Problem({ title: "The picture could not be read", detail: "Its file may have moved or be a folder." }));
+      reject(
+        new Problem({
+          title: "The picture could not be read",
+          detail: "Its file may have moved or be a folder.",
+        }),
+      );
     reader.readAsDataURL(blob);
   });
 }

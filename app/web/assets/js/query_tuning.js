@@ -19,9 +19,14 @@ export class QueryTuning extends HTMLElement {
   #weights = element("div", { class: "rows" });
   /** @type {Slider[]} */
   #sliders = [];
-  #minScore = new Slider("Least score", { min: 0, max: 0.9, step: 0.01 }, (value) => {
-    this.#announce({ minScore: value === 0 ? null : value });
-  }, (value) => (value === 0 ? "any" : value.toFixed(2)));
+  #minScore = new Slider(
+    "Least score",
+    { min: 0, max: 0.9, step: 0.01 },
+    (value) => {
+      this.#announce({ minScore: value === 0 ? null : value });
+    },
+    (value) => (value === 0 ? "any" : value.toFixed(2)),
+  );
 
   connectedCallback() {
     this.setAttribute("role", "group");
@@ -41,7 +46,9 @@ export class QueryTuning extends HTMLElement {
     if (shape !== this.#shape) {
       this.#shape = shape;
       this.#sliders = [
-        new Slider("The words", { min: 0, max: 2, step: 0.1 }, (textWeight) => this.#announce({ textWeight })),
+        new Slider("The words", { min: 0, max: 2, step: 0.1 }, (textWeight) =>
+          this.#announce({ textWeight }),
+        ),
         ...query.pictures.map((_, at) => {
           const name = query.pictures.length === 1 ? "The picture" : `Picture ${at + 1}`;
           return new Slider(name, { min: -1, max: 2, step: 0.1 }, (weight) => this.#weigh(at, weight));
@@ -61,7 +68,9 @@ export class QueryTuning extends HTMLElement {
 
   /** @param {number} at @param {number} weight */
   #weigh(at, weight) {
-    const pictures = this.#query.pictures.map((picture, each) => (each === at ? { ...picture, weight } : picture));
+    const pictures = this.#query.pictures.map((picture, each) =>
+      each === at ? { ...picture, weight } : picture,
+    );
     this.#announce({ pictures });
   }
 
@@ -87,7 +96,11 @@ class Slider {
   constructor(label, range, onChange, write = (value) => value.toFixed(1)) {
     this.write = write;
     /** @type {HTMLInputElement} */
-    this.input = element("input", { type: "range", ...range, oninput: () => onChange(this.input.valueAsNumber) });
+    this.input = element("input", {
+      type: "range",
+      ...range,
+      oninput: () => onChange(this.input.valueAsNumber),
+    });
     /** @type {HTMLOutputElement} */
     this.output = element("output");
     this.row = element("label", { class: "tuning-row" }, element("span", {}, label), this.input, this.output);

@@ -7,7 +7,7 @@ import { pictureBase64 } from "./pictures.js";
 
 const LIBRARY_PAGE = 200;
 const SEARCH_PAGE = 100;
-/** The most one request asks for when a list is loaded again up to a kept place. */
+/** The most one request asks for. */
 const LARGEST_PAGE = 1000;
 
 /** Announces `change` whenever something about it changed. */
@@ -67,7 +67,7 @@ export class Results extends EventTarget {
   async ensure(count) {
     const { signal } = this.#abort;
     while (!signal.aborted && this.#loaded.length < count && !this.isComplete && this.problem === null) {
-      await this.more(Math.min(LARGEST_PAGE, count - this.#loaded.length));
+      await this.more(count - this.#loaded.length);
     }
   }
 
@@ -88,8 +88,10 @@ export class Results extends EventTarget {
       // The request is known as `#request` only after this first pause; announcing it earlier would deny it.
       await null;
       this.#changed();
-      if (this.query.isEmpty) await this.#loadLibrary(Math.max(LIBRARY_PAGE, atLeast), signal);
-      else await this.#loadHits(Math.max(SEARCH_PAGE, atLeast), signal);
+      // Who has come far wants more at once: the pages grow with the list.
+      const limit = Math.min(LARGEST_PAGE, Math.max(atLeast, this.#loaded.length));
+      if (this.query.isEmpty) await this.#loadLibrary(Math.max(LIBRARY_PAGE, limit), signal);
+      else await this.#loadHits(Math.max(SEARCH_PAGE, limit), signal);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Problem)) throw error;

@@ -23,7 +23,8 @@ export class ResultsEnd extends HTMLElement {
 
   /** @param {ReturnType<typeof stateOf>} state @param {import("./results.js").Results} results @returns {Node[]} */
   #content(state, results) {
-    if (state === "loading") return [element("span", { class: "spinner" }), element("span", { class: "spoken" }, "Loading")];
+    if (state === "loading")
+      return [element("span", { class: "spinner" }), element("span", { class: "spoken" }, "Loading")];
     if (state === "problem" && results.problem) return this.#problem(results.problem);
     if (state === "no-images") {
       return [
@@ -31,7 +32,12 @@ export class ResultsEnd extends HTMLElement {
         element("h2", {}, "No images yet"),
         element("p", {}, "Drop photos or whole folders anywhere on this page, or choose them here."),
         this.#button("Add images", "add", "primary"),
-        element("p", { class: "hint" }, "Many at once, from a terminal: ", element("code", {}, "beholder ingest ~/Pictures")),
+        element(
+          "p",
+          { class: "hint" },
+          "Many at once, from a terminal: ",
+          element("code", {}, "beholder ingest ~/Pictures"),
+        ),
       ];
     }
     if (state === "no-hits") {
@@ -43,7 +49,9 @@ export class ResultsEnd extends HTMLElement {
         emptyPicture(),
         element("h2", {}, "Nothing matches"),
         element("p", {}, advice),
-        isLimited ? this.#button("Show weaker matches too", "widen", "") : this.#button("Add images", "add", ""),
+        isLimited
+          ? this.#button("Show weaker matches too", "widen", "")
+          : this.#button("Add images", "add", ""),
       ];
     }
     return [];

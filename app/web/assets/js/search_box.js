@@ -192,7 +192,9 @@ export function preview({ kind, value }) {
   const source = kind === "like" ? thumbnailAddress(value, 100) : picturePreview(value);
   if (source === null) return element("span", { class: "preview" }, icon("picture"));
   const image = element("img", { class: "preview", src: source, width: 32, height: 32, alt: "" });
-  image.addEventListener("error", () => image.replaceWith(element("span", { class: "preview" }, icon("picture"))));
+  image.addEventListener("error", () =>
+    image.replaceWith(element("span", { class: "preview" }, icon("picture"))),
+  );
   return image;
 }
 

@@ -1,7 +1,7 @@
 /** One image of the grid: a link to its detail view with its thumbnail and, in a search, its score. */
 
 import { thumbnailAddress } from "./api.js";
-import { element } from "./dom.js";
+import { element, iconButton } from "./dom.js";
 
 /** @typedef {import("./api.js").Image} Image */
 
@@ -50,4 +50,19 @@ export function resizeTile(tile, { width, height }, image) {
   const source = thumbnailAddress(image.id, pixels);
   picture.dataset.pixels = new URL(source).searchParams.get("size") ?? "";
   picture.src = source;
+}
+
+/**
+ * Buttons laid over whichever tile the pointer is on; one set for all tiles keeps the page light.
+ * Without a pointer the same is done by keys or in the detail view.
+ * @param {(type: "like" | "delete", event: Event) => void} act
+ * @returns {HTMLElement}
+ */
+export function createActions(act) {
+  return element(
+    "div",
+    { class: "tile-actions" },
+    iconButton("like", "More like this", (event) => act("like", event), { tabindex: -1 }),
+    iconButton("bin", "Delete", (event) => act("delete", event), { tabindex: -1 }),
+  );
 }

@@ -30,8 +30,16 @@ export class UploadPanel extends HTMLElement {
   #total = element("progress", { max: 1, "aria-label": "All uploads" });
   #list = element("ul", { class: "uploads" });
   #more = element("p", { class: "hint" });
-  #stop = element("button", { type: "button", class: "button link", onclick: () => this.#uploads?.cancel() }, "Stop");
-  #retry = element("button", { type: "button", class: "button link", onclick: () => this.#uploads?.retry() }, "Try again");
+  #stop = element(
+    "button",
+    { type: "button", class: "button link", onclick: () => this.#uploads?.cancel() },
+    "Stop",
+  );
+  #retry = element(
+    "button",
+    { type: "button", class: "button link", onclick: () => this.#uploads?.retry() },
+    "Try again",
+  );
   #fold = iconButton("down", "Show or hide the files", () => this.#toggle(), { "aria-expanded": "true" });
   #close = iconButton("close", "Close", () => this.#uploads?.clear());
 
@@ -73,11 +81,15 @@ export class UploadPanel extends HTMLElement {
     this.hidden = all.length === 0;
     const counts = countStates(all);
     const finished = all.length - counts.waiting - counts.sending - counts.working - counts.busy;
-    write(this.#summary, isActive ? `Adding ${finished + 1 > all.length ? all.length : finished + 1} of ${all.length}` : summaryOf(counts));
+    write(
+      this.#summary,
+      isActive ? `Adding ${Math.min(finished + 1, all.length)} of ${all.length}` : summaryOf(counts),
+    );
     this.#total.hidden = !isActive;
     this.#total.value = all.reduce((sum, upload) => sum + shareOf(upload), 0) / Math.max(1, all.length);
     this.#stop.hidden = !isActive;
-    this.#retry.hidden = isActive || !all.some((upload) => upload.state === "refused" && isWorthRetrying(upload));
+    this.#retry.hidden =
+      isActive || !all.some((upload) => upload.state === "refused" && isWorthRetrying(upload));
     this.#close.hidden = isActive;
     this.classList.toggle("finished", !isActive);
     const shown = pick(all);
@@ -104,8 +116,12 @@ export class UploadPanel extends HTMLElement {
     if (known.state !== upload.state) {
       known.state = upload.state;
       row.className = upload.state;
-      const reason = upload.problem ? `${upload.problem.title}: ${upload.problem.detail}` : STATE_WORDS[upload.state];
-      const mark = { created: "check", exists: "check", refused: "warning" }[/** @type {string} */ (upload.state)];
+      const reason = upload.problem
+        ? `${upload.problem.title}: ${upload.problem.detail}`
+        : STATE_WORDS[upload.state];
+      const mark = { created: "check", exists: "check", refused: "warning" }[
+        /** @type {string} */ (upload.state)
+      ];
       words.replaceChildren(...(mark ? [icon(/** @type {any} */ (mark))] : []), reason);
     }
     return row;
@@ -114,7 +130,16 @@ export class UploadPanel extends HTMLElement {
 
 /** @param {readonly Upload[]} uploads */
 function countStates(uploads) {
-  const counts = { waiting: 0, sending: 0, working: 0, busy: 0, created: 0, exists: 0, refused: 0, cancelled: 0 };
+  const counts = {
+    waiting: 0,
+    sending: 0,
+    working: 0,
+    busy: 0,
+    created: 0,
+    exists: 0,
+    refused: 0,
+    cancelled: 0,
+  };
   for (const upload of uploads) counts[upload.state] += 1;
   return counts;
 }
@@ -140,9 +165,13 @@ const shareOf = (upload) => (isFinished(upload) ? 1 : upload.share * 0.95);
 /** Refused for good are what the service would refuse again. @param {Upload} upload */
 const isWorthRetrying = ({ problem }) => problem !== null && (problem.status === 0 || problem.status >= 500);
 
-/** @param {readonly Upload[]} uploads @returns {Upload[]} refused, under way, finished, waiting; at most `MOST_ROWS` */
+/**
+ * At most `MOST_ROWS` of them: in their order while they are few, else by how much each is worth looking at.
+ * @param {readonly Upload[]} uploads
+ * @returns {Upload[]}
+ */
 function pick(uploads) {
-  if (uploads.length <= MOST_ROWS) return [...uploads];
+  if (uploads.length <= MOST_ROWS && !uploads.every(isFinished)) return [...uploads];
   const order = ["refused", "sending", "working", "busy", "waiting", "created", "exists", "cancelled"];
   return order.flatMap((state) => uploads.filter((upload) => upload.state === state)).slice(0, MOST_ROWS);
 }

@@ -85,7 +85,7 @@ export class Uploads extends EventTarget {
     for (let tries = 1; ; tries += 1) {
       try {
         const image = await this.#sendOnce(upload, signal);
-        upload.state = image.created === false ? "exists" : "created";
+        upload.state = image.created ? "created" : "exists";
         this.dispatchEvent(new CustomEvent("image", { detail: image }));
         return;
       } catch (error) {

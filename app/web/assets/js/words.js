@@ -3,10 +3,12 @@
 const NUMBER = new Intl.NumberFormat("en");
 
 /** @param {number} amount @param {string} one @param {string} [many] */
-export const count = (amount, one, many = `${one}s`) => `${NUMBER.format(amount)} ${amount === 1 ? one : many}`;
+export const count = (amount, one, many = `${one}s`) =>
+  `${NUMBER.format(amount)} ${amount === 1 ? one : many}`;
 
 /** @param {number} value in milliseconds */
-export const milliseconds = (value) => (value < 1000 ? `${Math.max(1, Math.round(value))} ms` : `${(value / 1000).toFixed(1)} s`);
+export const milliseconds = (value) =>
+  value < 1000 ? `${Math.max(1, Math.round(value))} ms` : `${(value / 1000).toFixed(1)} s`;
 
 /** @param {number} size in bytes */
 export function bytes(size) {
