@@ -11,9 +11,6 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$python" && break; done)
 
-HOST ?= 127.0.0.1
-PORT ?= 8000
-
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test lint format clean
 
@@ -24,8 +21,8 @@ setup: $(STAMP)-run ## Make .venv with what `make demo` needs
 
 setup-dev: $(STAMP)-dev ## Add what tests, lint and training need
 
-demo: $(STAMP)-run ## Load sample photos (or PHOTOS=folder), answer two queries, serve the page on PORT
-	@PHOTOS="$(PHOTOS)" HOST="$(HOST)" PORT="$(PORT)" DEMO_ONCE="$(DEMO_ONCE)" $(BIN)/python -m app.demo
+demo: $(STAMP)-run ## Load sample photos, answer two questions, serve the page (PHOTOS= SENTENCE= PORT= DEMO_ONCE=1)
+	@$(BIN)/python -m app.demo
 
 test: $(STAMP)-dev ## Run every test
 	$(BIN)/python -m pytest $(PYTEST)
