@@ -14,7 +14,7 @@ from index.store.images import ImageRecord
 from model import ImageLimits, decode, thumbnail
 
 # A few sizes, so that nobody can fill the disk with one thumbnail for every number.
-THUMBNAIL_SIZES = (160, THUMBNAIL_SIZE, 640, 1280)
+THUMBNAIL_SIZES = (160, THUMBNAIL_SIZE, 640, 1280, 2560)
 
 
 @dataclass(frozen=True, slots=True)

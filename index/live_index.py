@@ -54,6 +54,7 @@ class LiveIndex:
         self._follow_problem: str | None = None
         self._generation, self._sequence = self._open()
         self._saved_sequence = self._sequence
+        self.catch_up()
         self._thread = threading.Thread(target=self._follow, name="follow-changes", daemon=True)
         self._thread.start()
 

@@ -70,14 +70,15 @@ def read(path: Path, *, model_version: str, dimension: int) -> Snapshot:
             described = file.metadata() or {}
             numbers = file.get_tensor("numbers")
             stored = file.get_tensor("vectors")
-    except (OSError, SafetensorError) as error:
+        sequence = int(described["sequence"])
+        checksum = described["sha256"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise SnapshotError(path, f"it can't be read ({error})") from error
     if described.get("format") != FORMAT or described.get("model_version") != model_version:
         raise SnapshotError(path, "it is not a snapshot of this model version")
     if stored.shape != (len(numbers), dimension):
         raise SnapshotError(path, f"it holds {stored.shape} instead of (N, {dimension})")
-    sequence = int(described["sequence"])
-    if described["sha256"] != _checksum(model_version, sequence, numbers, stored):
+    if checksum != _checksum(model_version, sequence, numbers, stored):
         raise SnapshotError(path, "its checksum does not fit")
     vectors = stored.astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,0 +1,137 @@
+"""The index in step with the change log: across processes, damage, restarts and promotions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.services import Services, open_services
+from app.settings import Settings
+from index import Query, TextPart
+from tests.fakes import ColourEncoder
+from tests.index.uploading import BLUE, GREEN, RED, add, names_of
+
+Load = Callable[[str], ColourEncoder]
+
+
+def search(services: Services, text: str = "red", limit: int = 10) -> list[str]:
+    return names_of(services.searcher.search(Query([TextPart(text)], limit=limit)))
+
+
+def test_the_index_is_loaded_from_its_snapshot_without_embedding(
+    settings: Settings, load_colours: Load
+) -> None:
+    """A restart reads the snapshot and the changes after it; no picture is embedded again."""
+    with open_services(settings, load=load_colours) as services:
+        add(services, RED)
+        add(services, GREEN)
+    with open_services(settings, load=load_colours) as services:
+        assert search(services)[0] == f"{RED}-0.png"
+        encoder = services.live.generation.queue.encoder
+        assert isinstance(encoder, ColourEncoder)
+        assert encoder.batch_sizes == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "random", "missing", "folder", "stale"])
+def test_a_bad_snapshot_costs_a_rebuild_and_no_image(
+    settings: Settings, load_colours: Load, damage: str
+) -> None:
+    """Whatever becomes of the snapshot, the index is made again from SQL, and the file kept aside."""
+    with open_services(settings, load=load_colours) as services:
+        removed = add(services, RED, seed=1).image
+        services.live.save()
+        snapshot = next((settings.data_dir / "index").glob("*.safetensors"))
+        stale = snapshot.read_bytes()
+        add(services, RED, seed=2)
+        add(services, GREEN)
+        services.indexer.delete(removed.id)
+    content = snapshot.read_bytes()
+    if damage == "truncated":
+        snapshot.write_bytes(content[: len(content) // 2])
+    elif damage == "random":
+        snapshot.write_bytes(b"\x07" * 999)
+    elif damage == "stale":
+        snapshot.write_bytes(stale)
+    else:
+        snapshot.unlink()
+        if damage == "folder":
+            snapshot.mkdir()
+    with open_services(settings, load=load_colours) as services:
+        assert search(services) == [f"{RED}-2.png", f"{GREEN}-0.png"]
+        encoder = services.live.generation.queue.encoder
+        assert isinstance(encoder, ColourEncoder)
+        assert encoder.batch_sizes == []
+    kept = snapshot.with_name(snapshot.name + ".damaged")
+    assert kept.exists() == (damage in {"truncated", "random", "folder"})
+
+
+def test_a_snapshot_newer_than_the_database_is_not_believed(
+    settings: Settings, load_colours: Load
+) -> None:
+    """A database put back from a backup rules: images it does not know are not found."""
+    with open_services(settings, load=load_colours) as services:
+        add(services, RED)
+        services.live.save()
+        snapshot = next((settings.data_dir / "index").glob("*.safetensors"))
+        newer = snapshot.read_bytes()
+        with services.database.writing() as session:
+            from index.store import changes
+
+            changes.take_lock(session, -1)
+    snapshot.write_bytes(newer)
+    with open_services(settings, load=load_colours) as services:
+        assert search(services) == [f"{RED}-0.png"]
+        assert len(services.live.generation.vectors) == 1
+
+
+def test_two_processes_follow_each_other(settings: Settings, load_colours: Load) -> None:
+    """What one adds or deletes, the other finds or forgets within a second."""
+    with (
+        open_services(settings, load=load_colours) as one,
+        open_services(settings, load=load_colours) as other,
+    ):
+        image = add(one, BLUE).image
+        assert search(one, "blue") == [image.filename]
+        _until(lambda: search(other, "blue") == [image.filename])
+        other.indexer.delete(image.id)
+        assert search(other, "blue") == []
+        _until(lambda: search(one, "blue") == [])
+
+
+def test_a_snapshot_that_cannot_be_written_is_reported_and_survived(
+    services: Services, settings: Settings
+) -> None:
+    """The service goes on without snapshots and says why it has none."""
+    folder = settings.data_dir / "index"
+    if folder.exists():
+        folder.rmdir()
+    folder.write_text("in the way")
+    add(services, RED)
+    services.live.save()
+    assert "could not be saved" in services.live.problems[0]
+    assert search(services) == [f"{RED}-0.png"]
+    folder.unlink()
+    services.live.save()
+    assert services.live.problems == []
+
+
+def _until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_the_snapshot_folder_holds_one_file_a_version(
+    services: Services, settings: Settings
+) -> None:
+    """Saving twice replaces, and leaves no temporary file."""
+    add(services, RED)
+    services.live.save()
+    add(services, GREEN)
+    services.live.save()
+    files: list[Path] = list((settings.data_dir / "index").iterdir())
+    assert len(files) == 1

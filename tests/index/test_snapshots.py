@@ -1,0 +1,101 @@
+"""Snapshots: wholly there or not at all, and trusted only when they fit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.errors import SnapshotError
+from index.vectors import snapshots
+from index.vectors.snapshots import Snapshot
+
+
+def a_snapshot(sequence: int = 7, seed: int = 1) -> Snapshot:
+    vectors = np.random.default_rng(seed).normal(size=(30, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Snapshot("v1", sequence, np.arange(100, 130, dtype=np.int64), vectors)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """Numbers come back exactly, vectors to float16 and of unit length."""
+    path = tmp_path / "index" / "v1.safetensors"
+    snapshots.write(path, a_snapshot())
+    read = snapshots.read(path, model_version="v1", dimension=8)
+    assert read.sequence == 7
+    np.testing.assert_array_equal(read.numbers, a_snapshot().numbers)
+    np.testing.assert_allclose(read.vectors, a_snapshot().vectors, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(read.vectors, axis=1), 1, atol=1e-6)
+    assert [file.name for file in path.parent.iterdir()] == ["v1.safetensors"]
+
+
+def test_an_empty_index_has_a_snapshot_too(tmp_path: Path) -> None:
+    """A store whose last image was deleted starts from its snapshot."""
+    empty = Snapshot("v1", 3, np.empty(0, dtype=np.int64), np.empty((0, 8), dtype=np.float32))
+    snapshots.write(tmp_path / "s", empty)
+    assert len(snapshots.read(tmp_path / "s", model_version="v1", dimension=8).numbers) == 0
+
+
+@pytest.mark.parametrize("damage", ["flipped byte", "cut", "empty", "random", "absent", "folder"])
+def test_a_damaged_snapshot_is_refused(tmp_path: Path, damage: str) -> None:
+    """No damage to the file gives wrong vectors: it gives a SnapshotError."""
+    path = tmp_path / "s"
+    snapshots.write(path, a_snapshot())
+    content = bytearray(path.read_bytes())
+    if damage == "flipped byte":
+        content[-5] ^= 0x10
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[:-100])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "random":
+        path.write_bytes(os.urandom(5_000))
+    else:
+        path.unlink()
+        if damage == "folder":
+            path.mkdir()
+    with pytest.raises(SnapshotError):
+        snapshots.read(path, model_version="v1", dimension=8)
+
+
+@pytest.mark.parametrize(("version", "dimension"), [("v2", 8), ("v1", 16)])
+def test_a_snapshot_of_another_model_is_refused(
+    tmp_path: Path, version: str, dimension: int
+) -> None:
+    """Each version has its own vectors, even where the dimension is the same."""
+    snapshots.write(tmp_path / "s", a_snapshot())
+    with pytest.raises(SnapshotError):
+        snapshots.read(tmp_path / "s", model_version=version, dimension=dimension)
+
+
+def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    """Wherever a bit changes, the snapshot is refused or unchanged in meaning."""
+    path = tmp_path / "s"
+    snapshots.write(path, a_snapshot())
+    content = path.read_bytes()
+    honest = snapshots.read(path, model_version="v1", dimension=8)
+    header_bytes = 8 + int.from_bytes(content[:8], "little")
+    for position in [*range(header_bytes), *range(header_bytes, len(content), 25)]:
+        changed = bytearray(content)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        try:
+            read = snapshots.read(path, model_version="v1", dimension=8)
+        except SnapshotError:
+            continue
+        np.testing.assert_array_equal(read.numbers, honest.numbers)
+        np.testing.assert_array_equal(read.vectors, honest.vectors)
+        assert read.sequence == honest.sequence
+
+
+def test_a_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
+    """What can't be written replaces nothing and leaves nothing half done."""
+    path = tmp_path / "s"
+    snapshots.write(path, a_snapshot(sequence=1))
+    (tmp_path / f"s.{os.getpid()}.writing").mkdir()
+    with pytest.raises(SnapshotError):
+        snapshots.write(path, a_snapshot(sequence=2))
+    assert snapshots.read(path, model_version="v1", dimension=8).sequence == 1
