@@ -57,7 +57,7 @@ class Indexer:
         Raises NotFound, TextRejected, DatabaseUnavailable.
         """
         with self._database.writing() as session:
-            words = change(images.get(session, image_id)).cleaned()
+            words = change(images.get_to_change(session, image_id)).cleaned()
             return images.update(
                 session,
                 image_id,

@@ -95,6 +95,11 @@ def get(session: Session, image_id: str) -> ImageRecord:
     return _record(_row(session, image_id))
 
 
+def get_to_change(session: Session, image_id: str) -> ImageRecord:
+    """As `get`, and nobody else changes it until this transaction ends. Raises NotFound."""
+    return _record(_row(session, image_id, is_to_change=True))
+
+
 def by_number(session: Session, numbers: Sequence[int]) -> dict[int, ImageRecord]:
     """The images that still exist among `numbers`."""
     found: dict[int, ImageRecord] = {}
@@ -141,7 +146,7 @@ def update(
     metadata: dict[str, Any],
 ) -> ImageRecord:
     """The image with its owner's words replaced. Raises NotFound."""
-    row = _row(session, image_id)
+    row = _row(session, image_id, is_to_change=True)
     row.caption = caption
     row.details = metadata
     kept = {tag.tag: tag for tag in row.tags}
@@ -157,7 +162,7 @@ def update(
 
 def delete(session: Session, image_id: str) -> ImageRecord:
     """Remove the row with its tags and embeddings; gives what it was. Raises NotFound."""
-    row = _row(session, image_id)
+    row = _row(session, image_id, is_to_change=True)
     record = _record(row)
     session.delete(row)
     session.flush()
@@ -198,8 +203,11 @@ def _with_tags() -> Any:
     return select(ImageRow).options(selectinload(ImageRow.tags))
 
 
-def _row(session: Session, image_id: str) -> ImageRow:
-    row: ImageRow | None = session.scalar(_with_tags().where(ImageRow.id == image_id))
+def _row(session: Session, image_id: str, *, is_to_change: bool = False) -> ImageRow:
+    statement = _with_tags().where(ImageRow.id == image_id)
+    row: ImageRow | None = session.scalar(
+        statement.with_for_update() if is_to_change else statement
+    )
     if row is None:
         raise NotFound("image", image_id)
     return row
