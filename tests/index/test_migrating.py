@@ -1,0 +1,145 @@
+"""The SQL history: up and down with rows in it, once at a time, equal to the models."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from index.errors import DatabaseUnavailable
+from index.store import changes, embeddings, images, jobs, model_versions
+from index.store.database import Database, sqlite_url
+from index.store.images import NewImage
+from index.store.migrating import alembic_config, migrate
+from tests.index.test_faiss_index import unit_vectors
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def fill(database: Database) -> None:
+    """A row in every table."""
+    with database.writing() as session:
+        version = model_versions.register(
+            session, source="x", fingerprint="f", architecture="a", dimension=24, origin="test"
+        )
+        model_versions.promote(session, version.id)
+        image = images.add(
+            session,
+            NewImage(
+                sha256="0" * 64,
+                collection="default",
+                filename="é.png",
+                format="png",
+                media_type="image/png",
+                width=1,
+                height=1,
+                size_bytes=10,
+                taken_at=datetime(2026, 5, 1, 0, 30, tzinfo=UTC),
+                tags=("t",),
+                metadata={"k": [1, {"x": None}]},
+            ),
+        )
+        embeddings.put(session, version.id, {image.number: unit_vectors(1, 1)[0]})
+        changes.append(session, "add", [image.number])
+        jobs.enqueue(session, "reindex", {"model_version": version.id}, unit="images")
+
+
+def contents(database: Database) -> dict[str, list[tuple]]:
+    tables = [name for name in inspect(database.engine).get_table_names() if name != "alembic_version"]
+    with database.engine.connect() as connection:
+        return {
+            name: [tuple(row) for row in connection.execute(text(f'SELECT * FROM "{name}"'))]
+            for name in tables
+        }
+
+
+def test_models_and_revisions_agree(database: Database) -> None:
+    """A database made by the revisions is the one that the code expects."""
+    migrate(database)
+    with database.engine.connect() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.check(config)
+
+
+def test_every_step_down_and_up_keeps_the_rows(database: Database) -> None:
+    """Each revision can be taken back and applied again with rows in every table."""
+    migrate(database)
+    fill(database)
+    before = contents(database)
+    assert all(before.values()), "a table is empty, so its rows prove nothing"
+    script = ScriptDirectory.from_config(alembic_config())
+    for revision in script.walk_revisions():
+        if revision.down_revision is None:
+            break
+        with database.engine.connect() as connection:
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.downgrade(config, "-1")
+            connection.commit()
+        migrate(database)
+        assert contents(database) == before
+    migrate(database)
+    assert contents(database) == before
+
+
+def test_the_history_can_be_taken_back_to_nothing(database: Database) -> None:
+    """After the last step down no table of ours is left."""
+    migrate(database)
+    fill(database)
+    with database.engine.connect() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        connection.commit()
+    assert contents(database) == {}
+
+
+def test_processes_that_start_together_migrate_once(database_url: str) -> None:
+    """Six at once on an empty database: each finds it at the head, none fails."""
+
+    def start(_: int) -> str:
+        database = Database(database_url)
+        try:
+            return migrate(database)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        heads = set(pool.map(start, range(6)))
+    assert len(heads) == 1
+    database = Database(database_url)
+    with database.reading() as session:
+        assert changes.last_sequence(session) == 0
+    database.close()
+
+
+def test_a_database_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    """The start waits a bounded time, then says that the database does not answer."""
+    folder = tmp_path / "late"
+    database = Database(sqlite_url(folder / "test.db"))
+    with pytest.raises(DatabaseUnavailable):
+        migrate(database, wait_seconds=0)
+
+    def come_late() -> None:
+        time.sleep(0.7)
+        folder.mkdir()
+
+    coming = threading.Thread(target=come_late)
+    coming.start()
+    migrate(database, wait_seconds=20)
+    coming.join()
+    database.close()

@@ -1,0 +1,146 @@
+"""Micro-batching: shared passes, texts first, bounds that hold, errors that stay with their cause."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import EmbeddingQueue, EmptyText, QueueFull
+from tests.fakes import ColourEncoder
+
+
+class SlowEncoder(ColourEncoder):
+    """The fake with a gate before each pass, so that a test decides what arrives together."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__(checkpoint)
+        self.gate = threading.Event()
+        self.started = threading.Event()
+        self.order: list[str] = []
+
+    def embed_pixels(self, pixels):
+        self._pass("pixels")
+        return super().embed_pixels(pixels)
+
+    def embed_texts(self, texts):
+        self._pass("texts")
+        return super().embed_texts(texts)
+
+    def _pass(self, kind: str) -> None:
+        self.order.append(kind)
+        self.started.set()
+        assert self.gate.wait(10)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> SlowEncoder:
+    return SlowEncoder(tmp_path / "weights")
+
+
+@pytest.fixture
+def queue(encoder: SlowEncoder) -> Iterator[EmbeddingQueue]:
+    with EmbeddingQueue(encoder, max_waiting=8, max_batch=4) as opened:
+        yield opened
+        encoder.gate.set()
+
+
+def pixels(value: int) -> np.ndarray:
+    return np.full((32, 32, 3), value, dtype=np.uint8)
+
+
+def test_what_arrives_during_a_pass_forms_the_next(
+    queue: EmbeddingQueue, encoder: SlowEncoder
+) -> None:
+    """One picture goes alone; the four that came meanwhile share a pass; each gets its own vector."""
+    futures = [queue.submit_pixels(pixels(0))]
+    assert encoder.started.wait(10)
+    futures += [queue.submit_pixels(pixels(value)) for value in (50, 100, 150, 200)]
+    encoder.gate.set()
+    vectors = [future.result() for future in futures]
+    assert encoder.batch_sizes == [1, 4]
+    for vector, value in zip(vectors, (0, 50, 100, 150, 200), strict=True):
+        np.testing.assert_array_equal(vector, encoder.embed_pixels([pixels(value)])[0])
+
+
+def test_a_text_goes_before_waiting_pictures(queue: EmbeddingQueue, encoder: SlowEncoder) -> None:
+    """A query waits for the pass in hand, not for the uploads behind it."""
+    first = [queue.submit_pixels(pixels(0))]
+    assert encoder.started.wait(10)
+    first += [queue.submit_pixels(pixels(value)) for value in range(1, 6)]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(queue.embed_text, "red")
+        while queue.waiting < 6:
+            pass
+        encoder.gate.set()
+        asked.result()
+        for future in first:
+            future.result()
+    assert encoder.order[:2] == ["pixels", "texts"]
+
+
+def test_a_full_queue_refuses_and_keeps_what_it_has(
+    queue: EmbeddingQueue, encoder: SlowEncoder
+) -> None:
+    """Over the bound the caller is told to come back; nothing accepted is lost."""
+    accepted = [queue.submit_pixels(pixels(0))]
+    assert encoder.started.wait(10)
+    accepted += [queue.submit_pixels(pixels(value)) for value in range(1, 9)]
+    with pytest.raises(QueueFull) as caught:
+        queue.submit_pixels(pixels(99))
+    assert caught.value.retry_after_seconds > 0
+    encoder.gate.set()
+    assert len([future.result() for future in accepted]) == 9
+
+
+def test_a_bad_text_fails_alone(queue: EmbeddingQueue, encoder: SlowEncoder) -> None:
+    """Others that happened to share its batch are answered."""
+    with ThreadPoolExecutor(4) as pool:
+        blocking = pool.submit(queue.embed_text, "first")
+        assert encoder.started.wait(10)
+        good, bad = pool.submit(queue.embed_text, "red"), pool.submit(queue.embed_text, "  ")
+        while queue.waiting < 2:
+            pass
+        encoder.gate.set()
+        blocking.result()
+        assert good.result().vector[0] > 0.9
+        with pytest.raises(EmptyText):
+            bad.result()
+
+
+def test_a_text_is_remembered(queue: EmbeddingQueue, encoder: SlowEncoder) -> None:
+    """Asking the same again costs no pass and gives the very same vector."""
+    encoder.gate.set()
+    first = queue.embed_text("red")
+    passes = len(encoder.order)
+    assert queue.embed_text("red") is first
+    assert len(encoder.order) == passes
+
+
+def test_a_failing_pass_is_heard_by_all_who_wait(
+    queue: EmbeddingQueue, encoder: SlowEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever for a pass that broke, and the queue goes on afterwards."""
+    encoder.gate.set()
+
+    def broken(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(encoder, "embed_pixels", broken)
+    with pytest.raises(MemoryError):
+        queue.embed_pixels(pixels(1))
+    monkeypatch.undo()
+    assert queue.embed_pixels(pixels(1)).shape == (16,)
+
+
+def test_a_closed_queue_refuses(encoder: SlowEncoder) -> None:
+    """After the end nothing is accepted and nothing hangs."""
+    encoder.gate.set()
+    queue = EmbeddingQueue(encoder)
+    queue.close()
+    with pytest.raises(QueueFull):
+        queue.embed_text("red")
