@@ -16,7 +16,8 @@ from image_build import ImageBuild, Stage
 from local_processes import as_user, confined, free_port, running, wait_until
 
 IMAGE_USER = 10001
-DATABASE_USER = 10002
+# "nobody": initdb wants a user that the machine knows.
+DATABASE_USER = 65534
 
 
 def read_compose(path: Path, variables: dict[str, str]) -> dict[str, Any]:

@@ -82,7 +82,11 @@ class ImageBuild:
         """Execute one building stage; the first RUN line that fails raises CalledProcessError."""
         # How this machine reaches its packages stands in for the network of a build.
         variables = {name: text for name, text in os.environ.items() if name.startswith("PIP_")}
-        variables |= {"PATH": self._base_path, "HOME": os.environ.get("HOME", "/")}
+        variables |= {
+            "PATH": self._base_path,
+            "HOME": os.environ.get("HOME", "/"),
+            "PIP_QUIET": "1",
+        }
         folder = self._scratch / stage.name
         folder.mkdir()
         for keyword, text in stage.instructions:

@@ -32,6 +32,8 @@ def table() -> str:
     schema = Settings.model_json_schema()["properties"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in {None, ""} else f"`{field.default}`"
+        if isinstance(field.default, bool):
+            default = default.lower()
         cells = [f"`{prefix}{name.upper()}`", default, allowed(schema[name]), field.description]
         rows.append(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(rows) + "\n"

@@ -242,9 +242,18 @@ def test_a_missing_password_is_an_error_with_a_name(compose: dict[str, Any]) -> 
 
 
 def test_every_service_waits_for_a_healthy_database(compose: dict[str, Any]) -> None:
-    """Nothing connects before PostgreSQL answers, and the api waits for the schema too."""
+    """Nothing connects before PostgreSQL answers, and what lasts waits for the schema too."""
     others = {name: s for name, s in compose["services"].items() if name != "db"}
     for name, service in others.items():
         assert service["depends_on"]["db"]["condition"] == "service_healthy", name
-    migrated = others["api"]["depends_on"]["migrate"]["condition"]
-    assert migrated == "service_completed_successfully"
+    for name in ("api", "worker"):
+        migrated = others[name]["depends_on"]["migrate"]["condition"]
+        assert migrated == "service_completed_successfully", name
+
+
+# Pages made from the code
+
+
+def test_the_table_of_settings_is_fresh() -> None:
+    """docs/deployment.md lists the settings as the settings class has them."""
+    run(sys.executable, "scripts/settings_table.py", "--check")

@@ -1,0 +1,99 @@
+"""Take the README's pictures of the page: `python -m scripts.screenshots`.
+
+Starts the service on an empty folder, loads the sample photographs that Python packages carry,
+and writes docs/images/page-*.png, each in 128 colours to stay small in the repository.
+"""
+
+import argparse
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from app.demo.photos import SAMPLE_PHOTOS
+from tests.end_to_end.browser import Visit, chromium
+from tests.end_to_end.serving import ROOT, Server, serve
+
+MOST_BYTES = 400_000
+WIDE = (1200, 750)
+PHONE = (360, 720)
+
+
+def load_samples(server: Server) -> dict[str, str]:
+    """Upload every sample photograph with its title; gives ids by file name."""
+    ids = {}
+    for photo in SAMPLE_PHOTOS:
+        path = photo.locate()
+        if path is None:
+            raise SystemExit(f"{photo.package} is not installed: pip install -e '.[demo]'")
+        ids[path.name] = server.add(path.name, path.read_bytes(), photo.title)["id"]
+    return ids
+
+
+def visit(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> Visit:
+    """A page of that size and colour scheme."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        device_scale_factor=2 if size == PHONE else 1,
+        is_mobile=size == PHONE,
+        has_touch=size == PHONE,
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    return Visit(context.new_page(), server.url)
+
+
+def keep(page: Page, path: Path) -> None:
+    """Write what the page shows, as an image of few colours under the size limit."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(300)
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for colours in (256, 128, 96, 64):
+        file = io.BytesIO()
+        few = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(file, "PNG", optimize=True)
+        if file.tell() <= MOST_BYTES:
+            break
+    else:
+        raise SystemExit(f"{path.name} takes {file.tell()} bytes even in 64 colours")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file.getvalue())
+    print(f"{path}  {picture.width} x {picture.height}, {colours} colours, {file.tell():,} bytes")
+
+
+def main() -> None:
+    """Take them all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    out: Path = parser.parse_args().out
+    scenes: list[tuple[str, tuple[int, int], str, str, Callable[[Visit], None] | None]]
+    with tempfile.TemporaryDirectory() as folder, serve(Path(folder) / "data") as server:
+        ids = load_samples(server)
+        cat = ids["chelsea.png"]
+        scenes = [
+            ("wide-light", WIDE, "light", "?q=an+animal", None),
+            ("wide-dark", WIDE, "dark", "", None),
+            ("detail-dark", WIDE, "dark", f"?q=a+hot+drink&image={ids['coffee.png']}", None),
+            ("composed-light", WIDE, "light", f"?q=outdoors&like={cat}&weights=1,0.5", open_tuning),
+            ("phone-light", PHONE, "light", "?q=the+night+sky", None),
+            ("phone-dark", PHONE, "dark", f"?q=a+pet&image={cat}", None),
+        ]
+        with chromium() as browser:
+            for name, size, scheme, address, prepare in scenes:
+                visitor = visit(browser, server, size, scheme).open(address)
+                if prepare:
+                    prepare(visitor)
+                keep(visitor.page, out / f"page-{name}.png")
+                visitor.page.context.close()
+
+
+def open_tuning(visitor: Visit) -> None:
+    """Open the panel under the search box."""
+    visitor.page.get_by_role("button", name="Fine-tune this search").click()
+
+
+if __name__ == "__main__":
+    main()
