@@ -11,6 +11,7 @@ from rich.console import Console
 from app.cli import _failures_in_one_line
 from app.demo.run import Questions, run_demo
 from app.server import _check_free, serve_forever
+from app.services import open_services
 from app.settings import Settings
 
 SAMPLE_QUESTIONS = Questions("a dog lying on the ground", picture="gold_fish.jpg")
@@ -45,7 +46,8 @@ def demo(
             # Before the work rather than after it.
             _check_free(host, port)
         folder = photos.expanduser() if photos else None
-        run_demo(settings, questions, photos=folder, console=console)
+        with open_services(settings) as services:
+            run_demo(services, questions, photos=folder, console=console)
         if not once:
             console.print(f"\nThe page: [bold]http://{host}:{port}/[/bold]   (Ctrl-C ends it)")
             serve_forever(settings, host=host, port=port)

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.demo.photos import SAMPLE_PHOTOS, SamplePhoto
 from app.errors import AppError
 from app.ingesting import ingest_with_bar
-from app.services import Services, open_services
-from app.settings import Settings
+from app.services import Services
 from index import (
     DEFAULT_COLLECTION,
     ImagePart,
@@ -48,33 +48,28 @@ class Questions:
 
 
 def run_demo(
-    settings: Settings,
-    questions: Questions,
-    *,
-    photos: Path | None = None,
-    console: Console,
+    services: Services, questions: Questions, *, photos: Path | None = None, console: Console
 ) -> None:
     """Load the sample photographs, or those below `photos`, and print two answers.
 
     Photographs that are stored already are skipped, so that a second run starts at once.
 
-    Raises NothingToShow, and what `open_services` raises.
+    Raises NothingToShow.
     """
     if photos is not None and not photos.exists():
         message = f"There is no folder {photos}."
         raise NothingToShow(message)
     samples = [] if photos is not None else installed_samples()
     paths = [photos] if photos is not None else [path for _, path in samples]
-    with open_services(settings) as services:
-        load(services, paths, console)
-        name_samples(services, [sample for sample, _ in samples])
-        images = newest(services)
-        if not images:
-            message = f"No picture was found in {photos}."
-            raise NothingToShow(message)
-        example = next((i for i in images if i.filename == questions.picture), images[0])
-        answer(services, TextPart(questions.sentence), f"“{questions.sentence}”", console)
-        answer(services, ImagePart(example.id), f"pictures like {example.filename}", console)
+    load(services, paths, console)
+    name_samples(services, [sample for sample, _ in samples])
+    images = newest(services)
+    if not images:
+        message = f"No picture was found in {photos}."
+        raise NothingToShow(message)
+    example = next((i for i in images if i.filename == questions.picture), images[0])
+    answer(services, TextPart(questions.sentence), f"“{questions.sentence}”", console)
+    answer(services, ImagePart(example.id), f"pictures like {example.filename}", console)
 
 
 def installed_samples() -> list[tuple[SamplePhoto, Path]]:
@@ -97,7 +92,7 @@ def load(services: Services, paths: Sequence[Path], console: Console) -> Importe
         f"{imported.created} new, {imported.exists} already there, {len(imported.refused)} refused"
     )
     for refusal in imported.refused:
-        console.print(f"  {refusal.path}: {refusal.reason}", highlight=False, markup=False)
+        console.print(f"  refused {refusal.path}: {refusal.reason}", highlight=False, markup=False)
     return imported
 
 
@@ -124,12 +119,12 @@ def newest(services: Services) -> list[ImageRecord]:
 def answer(services: Services, part: Part, title: str, console: Console) -> SearchResult:
     """Ask one question and print the best hits as a table."""
     result = services.searcher.search(Query([part], limit=HITS_SHOWN))
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
     table.add_column("cosine", justify="right")
     table.add_column("photograph")
     table.add_column("what it is")
     for hit in result.hits:
-        table.add_row(f"{hit.score:.3f}", hit.image.filename, described(hit.image))
+        table.add_row(f"{hit.score:.3f}", escape(hit.image.filename), escape(described(hit.image)))
     console.print()
     console.print(table)
     console.print(f"answered in {result.timings.total:.0f} ms", style="dim")
