@@ -34,14 +34,17 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             return json.load(answer)
 
-    def add(self, name: str, data: bytes) -> dict[str, Any]:
+    def add(self, name: str, data: bytes, caption: str = "") -> dict[str, Any]:
         """Upload a file; gives the stored image."""
         boundary = "a-boundary-no-picture-contains"
+        words = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="caption"\r\n\r\n{caption}\r\n'
+        )
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        body = head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + data
+        body = f"{words if caption else ''}{head}Content-Type: application/octet-stream\r\n\r\n"
         request = urllib.request.Request(
             f"{self.url}v1/images",
-            data=body + f"\r\n--{boundary}--\r\n".encode(),
+            data=body.encode() + data + f"\r\n--{boundary}--\r\n".encode(),
             headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 
 MANY_IMAGES = 20_000
 MOST_NODES = 3_000
+MOST_HEAP_BYTES = 200_000_000
 
 
 def imagined_library(page: Page, total: int) -> None:
@@ -71,6 +72,7 @@ def test_twenty_thousand_images_scroll_to_the_last_in_few_nodes(
         f"image-{MANY_IMAGES - 1}",
     )
     assert most_nodes < MOST_NODES
+    assert visit.page.evaluate("performance.memory.usedJSHeapSize") < MOST_HEAP_BYTES
     expect(visit.tile(f"image-{MANY_IMAGES - 1}")).to_be_in_viewport()
     expect(visit.page.locator("results-bar .facts")).to_have_text("20,000 images")
     expect(visit.page.locator("results-end")).to_be_empty()

@@ -1,7 +1,6 @@
 """The page: finding by sentence, by picture, by both."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +106,8 @@ def test_more_like_this_leaves_the_image_itself_out(visit: Visit) -> None:
 
 
 def test_a_slow_older_answer_never_replaces_a_newer_one(visit: Visit) -> None:
-    """The first search is answered two seconds late; typing on has dropped it by then."""
+    """The first search is answered after the second; typing on has cancelled it by then."""
+    held: list[Route] = []
     dropped: list[str] = []
 
     def note(request: Request) -> None:
@@ -115,19 +115,22 @@ def test_a_slow_older_answer_never_replaces_a_newer_one(visit: Visit) -> None:
 
     def hold_the_first(route: Route) -> None:
         if "first" in (route.request.post_data or ""):
-            time.sleep(2)
-        route.continue_()
+            held.append(route)
+        else:
+            route.continue_()
 
     visit.page.on("requestfailed", note)
     visit.page.route("**/v1/search", hold_the_first)
     visit.search_input.fill("first")
     visit.search_input.press("Enter")
+    expect(visit.page.locator("results-bar .facts")).to_have_text("Searching…")
     visit.search_input.fill("second thought")
     visit.search_input.press("Enter")
     expect(visit.heading).to_have_text("“second thought”")
     visit.wait_until_shown()
     shown = visit.tile_ids
-    visit.page.wait_for_timeout(300)
+    held[0].continue_()
+    visit.page.wait_for_timeout(2_000)
     assert visit.tile_ids == shown
     assert "second" in visit.page.url
     assert dropped == ["search"]

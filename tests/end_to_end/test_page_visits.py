@@ -32,7 +32,12 @@ def back_by_key(visit: Visit) -> None:
     visit.page.keyboard.press("Escape")
 
 
-WAYS_BACK = [browser_back, browser_back_by_key, back_by_mouse, back_by_key]
+WAYS_THERE_AND_BACK = [
+    ("mouse", browser_back),
+    ("keyboard", browser_back_by_key),
+    ("mouse", back_by_mouse),
+    ("keyboard", back_by_key),
+]
 
 
 def a_tile_in_view(visit: Visit) -> str:
@@ -43,8 +48,7 @@ def a_tile_in_view(visit: Visit) -> str:
     return image_id
 
 
-@pytest.mark.parametrize("go_back", WAYS_BACK)
-@pytest.mark.parametrize("opens_by", ["mouse", "keyboard"])
+@pytest.mark.parametrize(("opens_by", "go_back"), WAYS_THERE_AND_BACK)
 def test_back_from_an_image_finds_query_place_and_selection(
     opens_by: str, go_back: Callable[[Visit], None], visit: Visit
 ) -> None:

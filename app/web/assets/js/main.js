@@ -74,7 +74,7 @@ function drawList() {
   const isWaiting = isArriving && (!results.hasAnswer || isRestoring()) && results.problem === null;
   document.documentElement.classList.toggle("waiting", isWaiting);
   grid.setAttribute("aria-busy", String(results.isLoading));
-  bar.show(results, { canGoBack: store.canGoBack, hiddenCount: library.hiddenCount });
+  drawBar();
   if (isWaiting && shown !== null) return;
   end.show(results);
   grid.show(results.images, { scores: results.scores, addressOf: (id) => store.addressOf(id) });
@@ -87,6 +87,10 @@ function drawList() {
   if (detail.isShown && store.open !== null) detail.surround(surroundings(store.open));
 }
 
+function drawBar() {
+  bar.show(results, { canGoBack: store.canGoBack, hiddenCount: library.hiddenCount });
+}
+
 /** Whether the list must still grow before the place it was left at exists. */
 const isRestoring = () =>
   store.place !== null &&
@@ -96,6 +100,7 @@ const isRestoring = () =>
 
 function showOpen() {
   const id = store.open;
+  drawBar();
   if (id === null) {
     detail.hide();
     if (grid.current !== null) grid.focusImage(grid.current, { reveal: "if-gone" });

@@ -35,7 +35,7 @@ export class ResultsBar extends HTMLElement {
 function factsOf(results, hiddenCount) {
   if (results.query.isEmpty) return results.total === null ? "" : count(results.total - hiddenCount, "image");
   if (!results.hasAnswer) return results.problem ? "" : "Searching…";
-  const found = results.isComplete ? count(results.images.length, "match", "matches") : "Best matches first";
+  const found = results.isComplete ? `${count(results.images.length, "image")}, best first` : "Best first";
   return results.tookMs === null ? found : `${found} · ${milliseconds(results.tookMs)}`;
 }
 

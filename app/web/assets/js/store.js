@@ -26,6 +26,8 @@ export class Store extends EventTarget {
   #entry;
   /** @type {number | undefined} */
   #placeTimer;
+  /** Going back takes the browser a moment; asked for twice meanwhile, it would go two steps. */
+  #isLeaving = false;
 
   constructor() {
     super();
@@ -90,7 +92,7 @@ export class Store extends EventTarget {
   }
 
   closeImage() {
-    if (this.open === null) return;
+    if (this.open === null || this.#isLeaving) return;
     if (this.#entry.opened && this.canGoBack) {
       this.back();
       return;
@@ -102,7 +104,9 @@ export class Store extends EventTarget {
   }
 
   back() {
-    if (this.canGoBack) history.back();
+    if (!this.canGoBack || this.#isLeaving) return;
+    this.#isLeaving = true;
+    history.back();
   }
 
   /** @param {Place} place */
@@ -126,6 +130,7 @@ export class Store extends EventTarget {
 
   /** @param {Entry | null} entry */
   #arrive(entry) {
+    this.#isLeaving = false;
     window.clearTimeout(this.#placeTimer);
     this.#placeTimer = undefined;
     const { list } = this;

@@ -2,9 +2,8 @@
 
 const NUMBER = new Intl.NumberFormat("en");
 
-/** @param {number} amount @param {string} one @param {string} [many] */
-export const count = (amount, one, many = `${one}s`) =>
-  `${NUMBER.format(amount)} ${amount === 1 ? one : many}`;
+/** @param {number} amount @param {string} thing */
+export const count = (amount, thing) => `${NUMBER.format(amount)} ${thing}${amount === 1 ? "" : "s"}`;
 
 /** @param {number} value in milliseconds */
 export const milliseconds = (value) =>
