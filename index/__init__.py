@@ -24,6 +24,7 @@ from index.errors import (
     StorageError,
     StorageFull,
     TextRejected,
+    member_pointer,
 )
 from index.filters import Condition, condition
 from index.importer import Imported, Importer, Refusal, count_files
@@ -108,6 +109,7 @@ __all__ = [
     "Words",
     "condition",
     "count_files",
+    "member_pointer",
     "migrate",
     "printable_name",
     "sqlite_url",

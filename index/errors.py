@@ -28,6 +28,11 @@ class RetrievalError(Exception):
     """Base of everything the index layer raises on purpose."""
 
 
+def member_pointer(parent: str, member: object) -> str:
+    """The JSON pointer of a member of what `parent` points at (RFC 6901)."""
+    return f"{parent}/{str(member).replace('~', '~0').replace('/', '~1')}"
+
+
 class NotFound(RetrievalError):
     """There is no such thing."""
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from index.blobs import CHUNK_BYTES, BlobStore, stored_errors
-from index.errors import TextRejected
+from index.errors import TextRejected, member_pointer
 
 NAME_BYTES = 255
 TAGS_ALLOWED = 100
@@ -139,7 +139,7 @@ def _clean_json(value: Any, pointer: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         return {
             clean_text(key, pointer, max_characters=200): _clean_json(
-                item, f"{pointer}/{key}", depth + 1
+                item, member_pointer(pointer, key), depth + 1
             )
             for key, item in value.items()
         }

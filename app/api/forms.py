@@ -19,7 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from app.errors import FieldInvalid, MalformedForm, RequestTooLarge
-from index import BlobStore, stored_errors
+from index import BlobStore, member_pointer, stored_errors
 
 FIELD_BYTES = 100_000
 PARTS_ALLOWED = 10_000
@@ -48,7 +48,7 @@ class ReceivedForm:
         """The value of a field that may be given once. Raises FieldInvalid."""
         values = self.fields.get(name, [])
         if len(values) > 1:
-            raise FieldInvalid(f"/{name}", "give it once")
+            raise FieldInvalid(member_pointer("", name), "give it once")
         return values[0] if values else None
 
 
@@ -203,12 +203,14 @@ class _Receiver:
         self._filename = None if filename is None else filename.decode("utf-8", "replace")
         if self._filename is None:
             if self._name not in self._rules.text_fields:
-                raise FieldInvalid(f"/{self._name}", "the form has no such field")
+                raise FieldInvalid(member_pointer("", self._name), "the form has no such field")
             return
         if self._name != self._rules.file_field:
-            raise FieldInvalid(f"/{self._name}", "the form has no such file field")
+            raise FieldInvalid(member_pointer("", self._name), "the form has no such file field")
         if len(self.form.files) >= self._rules.max_files:
-            raise FieldInvalid(f"/{self._name}", f"send at most {self._rules.max_files} files")
+            raise FieldInvalid(
+                member_pointer("", self._name), f"send at most {self._rules.max_files} files"
+            )
         path = self._blobs.incoming()
         with stored_errors(path):
             self._file = path.open("wb")
@@ -218,7 +220,9 @@ class _Receiver:
         self._size += end - start
         if self._file is None:
             if self._size > FIELD_BYTES:
-                raise FieldInvalid(f"/{self._name}", f"send at most {FIELD_BYTES:,} bytes")
+                raise FieldInvalid(
+                    member_pointer("", self._name), f"send at most {FIELD_BYTES:,} bytes"
+                )
             self._text += data[start:end]
             return
         if self._size > self._rules.max_file_bytes:
@@ -235,7 +239,7 @@ class _Receiver:
             try:
                 value = self._text.decode()
             except UnicodeDecodeError as error:
-                raise FieldInvalid(f"/{self._name}", "send UTF-8") from error
+                raise FieldInvalid(member_pointer("", self._name), "send UTF-8") from error
             self.form.fields.setdefault(self._name, []).append(value)
             return
         with stored_errors(self._paths[-1]):

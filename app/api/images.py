@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ FORM_FIELDS: dict[str, dict[str, Any]] = {
     "collection": {"type": "string", "default": DEFAULT_COLLECTION},
 }
 DIGEST_FIELD = {"sha256": {"type": "string", "description": "Refuse the file unless it has it."}}
+SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 YEAR_SECONDS = 31_536_000
 
 
@@ -71,6 +73,8 @@ async def upload_image(
             raise FieldInvalid("/file", "send a file")
         file = form.files[0]
         expected = form.one("sha256")
+        if expected is not None and not SHA256.fullmatch(expected):
+            raise FieldInvalid("/sha256", "give 64 hexadecimal digits")
         if expected is not None and expected.lower() != file.sha256:
             raise index.DigestMismatch(file.path, expected, file.sha256)
         upload = _upload(file, _words(form))
@@ -133,14 +137,16 @@ async def list_images(
 
 
 @router.get("/{image_id}")
-async def get_image(image_id: str, services: ServicesDep, lanes: LanesDep) -> schemas.ImageOut:
+async def get_image(
+    image_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+) -> schemas.ImageOut:
     """One image."""
     return image_out(await lanes.read.run(services.library.get, image_id))
 
 
 @router.patch("/{image_id}")
 async def patch_image(
-    image_id: str, patch: schemas.ImagePatch, services: ServicesDep, lanes: LanesDep
+    image_id: schemas.Id, patch: schemas.ImagePatch, services: ServicesDep, lanes: LanesDep
 ) -> schemas.ImageOut:
     """Change the owner's words by a JSON merge patch."""
 
@@ -161,14 +167,14 @@ async def patch_image(
 
 
 @router.delete("/{image_id}", status_code=204)
-async def delete_image(image_id: str, services: ServicesDep, lanes: LanesDep) -> None:
+async def delete_image(image_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> None:
     """Remove an image: from the moment of the answer it is found no more."""
     await lanes.read.run(services.indexer.delete, image_id)
 
 
 @router.get("/{image_id}/file", response_class=FileResponse)
 async def get_file(
-    image_id: str, request: Request, services: ServicesDep, lanes: LanesDep
+    image_id: schemas.Id, request: Request, services: ServicesDep, lanes: LanesDep
 ) -> Response:
     """The bytes as they were uploaded; takes ranges."""
     image = await lanes.read.run(services.library.get, image_id)
@@ -189,7 +195,7 @@ async def get_file(
 
 @router.get("/{image_id}/thumbnail", response_class=FileResponse)
 async def get_thumbnail(
-    image_id: str,
+    image_id: schemas.Id,
     request: Request,
     services: ServicesDep,
     lanes: LanesDep,
@@ -230,7 +236,8 @@ def merged(target: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[s
 
 def _words(form: ReceivedForm) -> tuple[index.Words, str]:
     """The owner's words of a form, and the collection."""
-    metadata = _json(form.one("metadata"), "/metadata") or {}
+    written = form.one("metadata")
+    metadata = {} if written is None else _json(written, "/metadata")
     if not isinstance(metadata, dict):
         raise FieldInvalid("/metadata", "it is not a JSON object")
     collection = (form.one("collection") or DEFAULT_COLLECTION).strip() or DEFAULT_COLLECTION

@@ -55,20 +55,20 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}")
-async def get_job(job_id: str, services: ServicesDep, lanes: LanesDep) -> schemas.JobOut:
+async def get_job(job_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> schemas.JobOut:
     """One job."""
     return job_out(await lanes.read.run(services.jobs.get, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)
-async def cancel_job(job_id: str, services: ServicesDep, lanes: LanesDep) -> schemas.JobOut:
+async def cancel_job(job_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> schemas.JobOut:
     """Ask a job to stop."""
     return job_out(await lanes.read.run(services.jobs.request_cancel, job_id))
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
 async def follow_job(
-    job_id: str,
+    job_id: schemas.Id,
     services: ServicesDep,
     lanes: LanesDep,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,

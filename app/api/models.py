@@ -19,7 +19,9 @@ async def list_models(services: ServicesDep, lanes: LanesDep) -> schemas.ModelLi
 
 
 @router.get("/{version_id}")
-async def get_model(version_id: str, services: ServicesDep, lanes: LanesDep) -> schemas.ModelOut:
+async def get_model(
+    version_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+) -> schemas.ModelOut:
     """One model version."""
     return model_out(await lanes.read.run(services.versions.get, version_id))
 

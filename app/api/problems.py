@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from http import HTTPStatus
 from typing import Any
 
@@ -92,6 +93,9 @@ def problem_of(error: Exception) -> dict[str, Any]:
         return document(kind, "The details are in the server's log.")
     pointer = getattr(error, "pointer", None)
     fields = None if pointer is None else [{"pointer": pointer, "detail": error.reason}]  # type: ignore[attr-defined]
+    if isinstance(error, index.DigestMismatch):
+        detail = f"The file has the SHA-256 {error.actual}, not {error.expected}."
+        return document(kind, detail, [{"pointer": "/sha256", "detail": detail}])
     if isinstance(error, index.StorageError):
         # The path is the server's business; the reason is what the reader can act on.
         return document(kind, f"The storage answered: {error.reason}.")
@@ -159,5 +163,4 @@ def install(app: FastAPI) -> None:
 def _pointer(location: tuple[int | str, ...]) -> str:
     # The first part says where (body, query, path); a pointer begins inside of it.
     parts = location[1:] if location and location[0] in {"body", "query", "path"} else location
-    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-    return "".join(f"/{part}" for part in escaped)
+    return reduce(index.member_pointer, parts, "")

@@ -32,6 +32,7 @@ def _storable(text: str) -> str:
 # The one rule for every text that comes in: lone surrogates are refused by pydantic itself.
 Text = Annotated[str, AfterValidator(_storable)]
 Tag = Annotated[Text, StringConstraints(max_length=100)]
+Id = Annotated[Text, StringConstraints(max_length=100)]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_ALLOWED)]
 Cursor = Annotated[Text, StringConstraints(max_length=2_000)]
 Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -125,7 +126,7 @@ class QueryPartIn(Incoming):
     text: Text | None = Field(
         default=None, description="A sentence; its length is checked by the model layer."
     )
-    image_id: Annotated[Text, StringConstraints(max_length=100)] | None = None
+    image_id: Id | None = None
     image: str | None = Field(default=None, description="A picture's bytes in base64.")
     weight: float = Field(default=1.0, ge=-WEIGHT_ALLOWED, le=WEIGHT_ALLOWED, allow_inf_nan=False)
 
@@ -216,13 +217,13 @@ class ClassifyFields(Incoming):
 
     labels: list[Text] = Field(min_length=1, max_length=LABELS_ALLOWED)
     templates: list[Text] | None = Field(default=None, min_length=1, max_length=TEMPLATES_ALLOWED)
-    image_id: Annotated[Text, StringConstraints(max_length=100)] | None = None
+    image_id: Id | None = None
 
 
 class ReindexIn(Incoming):
     """Which version to fill and promote; without one, a fresh version of the configured model."""
 
-    model_version: Annotated[Text, StringConstraints(max_length=100)] | None = None
+    model_version: Id | None = None
 
 
 class ProgressOut(BaseModel):
