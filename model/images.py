@@ -127,6 +127,7 @@ def _decode(data: bytes, name: str, limits: ImageLimits, shorter_side: int | Non
     if still.size is not None:
         _check_pixels(still.size, limits.max_pixels)
     image = _open(still.data, name)
+    # Also as the decoder understands the header, should it ever differ from us.
     _check_pixels(image.size, limits.max_pixels)
     exif = read_exif(still.exif)
     turned = read_exif(image.info.get("exif")) if still.turned_by_decoder else exif

@@ -4,6 +4,7 @@ import importlib.util
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,11 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 def photo(name: str = "astronaut.png", size: tuple[int, int] = (200, 160)) -> Image.Image:
     """A photograph that scikit-image carries in its wheel, in RGB, scaled to `size`."""
+    return _photo(name, size).copy()
+
+
+@cache
+def _photo(name: str, size: tuple[int, int]) -> Image.Image:
     found = importlib.util.find_spec("skimage")
     assert found is not None
     assert found.origin is not None

@@ -227,6 +227,17 @@ def test_wide_gamut_profiles_come_out_in_srgb(format: str, profile: bytes) -> No
     assert difference(picture.rgb, original) < 2 + 2 * (format in {"JPEG", "WEBP", "AVIF"})
 
 
+def test_an_srgb_profile_changes_nothing() -> None:
+    """Colours that are sRGB already keep their exact values, whoever made the profile."""
+    profile = matrix_profile(
+        [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)],
+        2.2,
+        "sRGB IEC61966-2.1",
+    )
+    picture = decode(encoded(photo(), "PNG", icc_profile=profile))
+    assert difference(picture.rgb, photo()) == 0
+
+
 def test_a_grey_profile_and_a_colour_profile_both_apply_to_grey() -> None:
     """Linear grey comes out brighter; grey with a display's profile goes through it too."""
     grey = Image.new("L", (4, 4), 64)

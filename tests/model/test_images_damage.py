@@ -20,7 +20,8 @@ def heic(image: Image.Image) -> bytes:
     """The picture as HEIC, which pillow-heif writes."""
     pillow_heif = pytest.importorskip("pillow_heif")
     stored = BytesIO()
-    pillow_heif.from_pillow(image).save(stored)
+    # Its EXIF is written last, after the pixels.
+    pillow_heif.from_pillow(image).save(stored, exif=exif_block(taken="2020:02:03 04:05:06"))
     return stored.getvalue()
 
 

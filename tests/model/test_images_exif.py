@@ -89,6 +89,13 @@ def test_a_repeated_or_padded_exif_header_is_repaired(header: bytes) -> None:
     assert (decode(data).width, decode(data).height) == (160, 200)
 
 
+def test_the_first_exif_block_of_a_jpeg_counts() -> None:
+    """A second block, left behind by an editor, does not turn the picture."""
+    data = encoded(photo(), "JPEG")
+    both = with_segments(data, (0xE1, exif_block(6)), (0xE1, exif_block(3)))
+    assert (decode(both).width, decode(both).height) == (160, 200)
+
+
 BROKEN = {
     "mark": b"MM",
     "no table": b"MM\0*\0\0\0\x08",

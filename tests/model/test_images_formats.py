@@ -176,6 +176,15 @@ def test_gif_gives_its_first_frame_at_the_cost_of_one() -> None:
     assert difference(decode(files[1]).rgb, grey.convert("RGB")) < 1
 
 
+def test_a_gif_s_frame_is_not_disposed_of() -> None:
+    """The decoder is not asked to prepare for a second frame, which takes a picture's memory."""
+    data = encoded(photo(), "GIF", disposal=2, duration=100)
+    control = data.index(b"!\xf9\4")
+    assert data[control + 3] & 0x1C == 0x08
+    kept = gif.read(data).data
+    assert kept[kept.index(b"!\xf9\4") + 3] & 0x1C == 0
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "AVIF"])
 def test_the_first_of_several_frames_or_pages_is_taken(format: str) -> None:
     """Animations and multi-page files give their first picture."""
