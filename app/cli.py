@@ -30,6 +30,9 @@ cli = typer.Typer(
     epilog="Settings are environment variables: see docs/deployment.md.",
 )
 
+train = typer.Typer(help="Train a model.", no_args_is_help=True)
+cli.add_typer(train, name="train")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
@@ -140,6 +143,43 @@ def reindex(
         typer.echo(job.message)
     if job.state != "succeeded":
         raise typer.Exit(1)
+
+
+@train.command(
+    epilog="Example: beholder train compact --pairs a.tsv b.tsv --dev dev.tsv --out m.safetensors"
+)
+def compact(
+    pairs: Annotated[
+        list[Path], typer.Option(help="Tables of image and caption, TSV; one or many.")
+    ],
+    out: Annotated[Path, typer.Option(help="The weights to write.")],
+    more_pairs: Annotated[list[Path] | None, typer.Argument(metavar="", hidden=True)] = None,
+    photos: Annotated[
+        list[Path] | None, typer.Option(help="Photos without captions: a folder or a table.")
+    ] = None,
+    dev: Annotated[Path | None, typer.Option(help="Table to measure on; never trained on.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option(help="Checkpoints; the same command goes on from there.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another model.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train the compact model; needs the extra `train`. Interrupted, it goes on when run again."""
+    with _failures_in_one_line():
+        from app.training import train_with_bar
+
+        trained = train_with_bar(
+            pairs=(*pairs, *(more_pairs or ())),
+            photos=tuple(photos or ()),
+            dev=dev,
+            out=out,
+            run_folder=run_folder or out.with_suffix(".run"),
+            seed=seed,
+        )
+    if as_json:
+        _print_json(trained)
+    else:
+        typer.echo("\n".join(f"{name}: {value}" for name, value in trained.items()))
 
 
 @cli.command(epilog="Example: BEHOLDER_DATABASE_URL=postgresql://… beholder migrate")

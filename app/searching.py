@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app.api.search import query_picture, search_out
+from app.api.search import search_out
 from app.services import Services
 from index import Part, PicturePart, Query, SearchResult, TextPart, condition
 
@@ -24,7 +24,7 @@ def search(
     """The hits of a sentence, a picture, or both. Raises what `Searcher.search` raises."""
     parts: list[Part] = []
     if image is not None:
-        parts.append(PicturePart(query_picture(image, services)))
+        parts.append(PicturePart(image))
     if text is not None:
         parts.append(TextPart(text))
     return services.searcher.search(

@@ -18,6 +18,7 @@ from index import (
     JobQueue,
     Library,
     LiveIndex,
+    PictureReader,
     Reindexer,
     Searcher,
     StorageError,
@@ -38,6 +39,7 @@ class Services:
     versions: Versions
     live: LiveIndex
     library: Library
+    pictures: PictureReader
     indexer: Indexer
     importer: Importer
     searcher: Searcher
@@ -73,9 +75,10 @@ def open_services(
         live = LiveIndex(database, encoders, settings.data_dir / "index")
         stack.callback(live.close)
         limits = settings.image_limits
-        indexer = Indexer(database, blobs, encoders, live, limits)
+        pictures = PictureReader(limits, at_once=os.cpu_count() or 1)
+        indexer = Indexer(database, blobs, encoders, live, pictures)
         stack.callback(indexer.close)
-        library = Library(database, blobs, limits)
+        library = Library(database, blobs, pictures)
         library.sweep()
         yield Services(
             settings=settings,
@@ -85,9 +88,10 @@ def open_services(
             versions=versions,
             live=live,
             library=library,
+            pictures=pictures,
             indexer=indexer,
             importer=Importer(indexer, blobs, limits),
-            searcher=Searcher(database, live),
-            reindexer=Reindexer(database, blobs, encoders, limits),
+            searcher=Searcher(database, live, pictures),
+            reindexer=Reindexer(database, blobs, encoders, pictures),
             jobs=JobQueue(database),
         )

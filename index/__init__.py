@@ -31,7 +31,8 @@ from index.importer import Imported, Importer, Refusal, count_files
 from index.indexer import Indexer
 from index.job_queue import JobPage, JobQueue
 from index.library import ImagePage, Library
-from index.live_index import LiveIndex
+from index.live_index import Generation, LiveIndex
+from index.pictures import PictureReader
 from index.reindexer import Cancelled, Reindexed, Reindexer
 from index.searcher import (
     LIMIT_ALLOWED,
@@ -73,6 +74,7 @@ __all__ = [
     "EmptyQuery",
     "Encoders",
     "FilterError",
+    "Generation",
     "Hit",
     "ImagePage",
     "ImagePart",
@@ -91,6 +93,7 @@ __all__ = [
     "NotFound",
     "Part",
     "PicturePart",
+    "PictureReader",
     "Query",
     "QueryError",
     "Refusal",

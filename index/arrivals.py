@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.blobs import THUMBNAIL_SIZE, BlobStore, sync
-from index.errors import RetrievalError
+from index.errors import DatabaseUnavailable, RetrievalError
 from index.live_index import LiveIndex
 from index.store import changes, embeddings, images, model_versions
 from index.store.database import Database
@@ -40,6 +41,9 @@ class Added:
     is_new: bool
 
 
+Waiting: TypeAlias = tuple[Arrival, Future[Added | None]]
+
+
 class Arrivals:
     """One thread that commits whatever waits. Thread-safe.
 
@@ -51,7 +55,7 @@ class Arrivals:
         self._database = database
         self._blobs = blobs
         self._live = live
-        self._waiting: deque[tuple[Arrival, Future[Added | None]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._condition = threading.Condition()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="commit-arrivals", daemon=True)
@@ -88,18 +92,26 @@ class Arrivals:
                 ]
             if not batch:
                 return
-            try:
-                outcomes = self._write([arrival for arrival, _ in batch])
-                self._live.catch_up()
-            except BaseException as error:  # noqa: BLE001  (each waiting upload must hear of it)
-                for _, future in batch:
-                    future.set_exception(error)
-                continue
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, RetrievalError):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
+            self._settle(batch)
+
+    def _settle(self, batch: list[Waiting]) -> None:
+        try:
+            outcomes = self._write([arrival for arrival, _ in batch])
+            self._live.catch_up()
+        except BaseException as error:  # noqa: BLE001  (each waiting upload must hear of it)
+            if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
+                # What breaks the transaction may be in one of them; the others get their own.
+                for one in batch:
+                    self._settle([one])
+                return
+            for _, future in batch:
+                future.set_exception(error)
+            return
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, RetrievalError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
 
     def _write(self, batch: list[Arrival]) -> list[Added | RetrievalError | None]:
         with self._database.writing() as session:

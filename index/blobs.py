@@ -60,9 +60,12 @@ class BlobStore:
     def keep(self, source: Path, sha256: str) -> Path:
         """Move `source` in under its digest, durable before this returns; gives where it lies.
 
-        Raises StorageFull, StorageError.
+        Asked again after a commit that failed, it finds the file in place. Raises StorageFull,
+        StorageError.
         """
         target = self.path(sha256)
+        if target.is_file() and not source.exists():
+            return target
         sync(source)
         with stored_errors(target):
             _place(source, target)

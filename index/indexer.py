@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from index.arrivals import Added, Arrival, Arrivals
 from index.blobs import THUMBNAIL_SIZE, BlobStore
 from index.encoders import Encoders
-from index.errors import EmbeddingRejected
 from index.live_index import LiveIndex
+from index.pictures import PictureReader
 from index.store import changes, images, model_versions
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
 from index.uploads import Upload, Words, clean_text, printable_name
-from model import EmbeddingQueue, ImageLimits, Picture, decode, thumbnail
+from model import EmbeddingQueue, Picture, thumbnail
 
 
 class Indexer:
@@ -28,13 +28,13 @@ class Indexer:
         blobs: BlobStore,
         encoders: Encoders,
         live: LiveIndex,
-        limits: ImageLimits,
+        pictures: PictureReader,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._encoders = encoders
         self._live = live
-        self._limits = limits
+        self._pictures = pictures
         self._arrivals = Arrivals(database, blobs, live)
 
     def add(self, upload: Upload) -> Added:
@@ -99,34 +99,21 @@ class Indexer:
             known = images.find_same(session, collection, upload.sha256)
         if known is not None and self._blobs.path(upload.sha256).is_file():
             return Added(known, is_new=False)
-        queues = self._queues()
-        shorter_side = max(queue.encoder.image_size for queue in queues.values())
-        picture = decode(upload.path, self._limits, shorter_side=max(shorter_side, THUMBNAIL_SIZE))
-        small = thumbnail(picture, THUMBNAIL_SIZE)
-        image = NewImage(
-            sha256=upload.sha256,
-            collection=collection,
-            filename=printable_name(upload.filename),
-            format=picture.format,
-            media_type=picture.media_type,
-            width=picture.width,
-            height=picture.height,
-            size_bytes=upload.size_bytes,
-            taken_at=picture.taken_at,
-            tags=words.tags,
-            caption=words.caption,
-            metadata=dict(words.metadata),
-        )
         vectors: dict[str, NDArray[np.float32]] = {}
         while True:
-            vectors |= _embed(
-                picture, {key: queue for key, queue in queues.items() if key not in vectors}
-            )
+            queues = {key: q for key, q in self._queues().items() if key not in vectors}
+            sides = [queue.encoder.image_size for queue in queues.values()]
+            with self._pictures.opened(
+                upload.path, shorter_side=max(THUMBNAIL_SIZE, *sides)
+            ) as picture:
+                small = thumbnail(picture, THUMBNAIL_SIZE)
+                image = _new_image(upload, picture, collection, words)
+                pixels = {queue: queue.encoder.prepare(picture) for queue in set(queues.values())}
+            vectors |= _embed(queues, pixels)
             added = self._arrivals.commit(Arrival(image, upload.path, small, vectors))
             if added is not None:
                 return added
             # A version came or was promoted meanwhile: embed for it too, then try again.
-            queues = self._queues()
 
     def _queues(self) -> dict[str, EmbeddingQueue]:
         """The encoders that a new image needs: the live version's, and those being built."""
@@ -135,13 +122,26 @@ class Indexer:
         return {version.id: self._encoders.of(version) for version in versions}
 
 
-def _embed(picture: Picture, queues: dict[str, EmbeddingQueue]) -> dict[str, NDArray[np.float32]]:
-    """The embedding of the picture by each version; versions of one encoder share the pass."""
-    by_encoder = {
-        queue: queue.submit_pixels(queue.encoder.prepare(picture)) for queue in set(queues.values())
-    }
-    vectors = {key: by_encoder[queue].result() for key, queue in queues.items()}
-    for vector in vectors.values():
-        if not np.isfinite(vector).all():
-            raise EmbeddingRejected("it is not finite")
-    return vectors
+def _new_image(upload: Upload, picture: Picture, collection: str, words: Words) -> NewImage:
+    return NewImage(
+        sha256=upload.sha256,
+        collection=collection,
+        filename=printable_name(upload.filename),
+        format=picture.format,
+        media_type=picture.media_type,
+        width=picture.width,
+        height=picture.height,
+        size_bytes=upload.size_bytes,
+        taken_at=picture.taken_at,
+        tags=words.tags,
+        caption=words.caption,
+        metadata=dict(words.metadata),
+    )
+
+
+def _embed(
+    queues: Mapping[str, EmbeddingQueue], pixels: Mapping[EmbeddingQueue, NDArray[np.uint8]]
+) -> dict[str, NDArray[np.float32]]:
+    """The picture's embedding by each version; versions of one encoder share the pass."""
+    futures = {queue: queue.submit_pixels(prepared) for queue, prepared in pixels.items()}
+    return {key: futures[queue].result() for key, queue in queues.items()}

@@ -8,10 +8,11 @@ from pathlib import Path
 from index import cursors
 from index.blobs import THUMBNAIL_SIZE, BlobStore
 from index.filters import Condition
+from index.pictures import PictureReader
 from index.store import images
 from index.store.database import Database
 from index.store.images import ImageRecord
-from model import ImageLimits, decode, thumbnail
+from model import thumbnail
 
 # A few sizes, so that nobody can fill the disk with one thumbnail for every number.
 THUMBNAIL_SIZES = (160, THUMBNAIL_SIZE, 640, 1280, 2560)
@@ -29,10 +30,10 @@ class ImagePage:
 class Library:
     """Reads images. Thread-safe; calls block for the database and the disk."""
 
-    def __init__(self, database: Database, blobs: BlobStore, limits: ImageLimits) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, pictures: PictureReader) -> None:
         self._database = database
         self._blobs = blobs
-        self._limits = limits
+        self._pictures = pictures
 
     def get(self, image_id: str) -> ImageRecord:
         """The image with this id. Raises NotFound, DatabaseUnavailable."""
@@ -67,8 +68,10 @@ class Library:
         path = self._blobs.thumbnail_path(image.sha256, kept)
         if path.is_file():
             return path
-        picture = decode(self._blobs.open_path(image.sha256), self._limits, shorter_side=kept)
-        return self._blobs.keep_thumbnail(thumbnail(picture, kept), image.sha256, kept)
+        source = self._blobs.open_path(image.sha256)
+        with self._pictures.opened(source, shorter_side=kept) as picture:
+            small = thumbnail(picture, kept)
+        return self._blobs.keep_thumbnail(small, image.sha256, kept)
 
     def sweep(self) -> int:
         """Remove files that no image needs and that are older than an hour; gives how many."""

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from index.blobs import BlobStore
 from index.encoders import Encoders
 from index.errors import EmbeddingRejected, StorageError
+from index.pictures import PictureReader
 from index.store import changes, embeddings, images, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
-from model import EmbeddingQueue, ImageError, ImageLimits, decode
+from model import EmbeddingQueue, ImageError
 
 IMAGES_PER_BATCH = 64
 DECODING_THREADS = 2
@@ -48,12 +49,12 @@ class Reindexer:
     """Runs one reindex. It can be stopped at any image and run again, and goes on where it was."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, encoders: Encoders, limits: ImageLimits
+        self, database: Database, blobs: BlobStore, encoders: Encoders, pictures: PictureReader
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._encoders = encoders
-        self._limits = limits
+        self._pictures = pictures
 
     def run(self, version_id: str, report: Callable[[int, int], bool]) -> Reindexed:
         """Embed what the version lacks, then promote it in the same moment as nothing is missing.
@@ -122,12 +123,7 @@ class Reindexer:
         failures: dict[int, str],
     ) -> dict[int, NDArray[np.float32]]:
         def prepared(sha256: str) -> NDArray[np.uint8]:
-            picture = decode(
-                self._blobs.open_path(sha256),
-                self._limits,
-                shorter_side=queue.encoder.image_size,
-            )
-            return queue.encoder.prepare(picture)
+            return self._pictures.pixels(self._blobs.open_path(sha256), queue.encoder)
 
         pixels = [(number, pool.submit(prepared, sha256)) for number, sha256 in batch]
         submitted = []

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,10 +16,10 @@ from index import cursors
 from index.errors import CancellingQuery, CursorError, EmptyQuery, NotFound
 from index.filters import Condition
 from index.live_index import Generation, LiveIndex
+from index.pictures import PictureReader
 from index.store import embeddings, images
 from index.store.database import Database
 from index.store.images import ImageRecord
-from model import Picture
 
 LIMIT_ALLOWED = 1_000
 PARTS_ALLOWED = 16
@@ -39,9 +40,9 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class PicturePart:
-    """A picture that is not stored."""
+    """A picture that is not stored: its bytes, or a file with them."""
 
-    picture: Picture
+    source: bytes | Path
     weight: float = 1.0
 
 
@@ -108,9 +109,10 @@ class _Position:
 class Searcher:
     """Answers queries. Thread-safe; a call blocks for the model and the database."""
 
-    def __init__(self, database: Database, live: LiveIndex) -> None:
+    def __init__(self, database: Database, live: LiveIndex, pictures: PictureReader) -> None:
         self._database = database
         self._live = live
+        self._pictures = pictures
 
     def search(self, query: Query) -> SearchResult:
         """One page of the images most like the weighted sum of the parts.
@@ -118,8 +120,8 @@ class Searcher:
         Answered wholly by one model version. Paging goes on from the last hit by score and id, so
         what is added or deleted meanwhile never makes a hit repeat.
 
-        Raises EmptyQuery, CancellingQuery, CursorError, NotFound, TextError, QueueFull,
-        DatabaseUnavailable.
+        Raises EmptyQuery, CancellingQuery, CursorError, NotFound, ImageError, TextError,
+        QueueFull, DatabaseUnavailable.
         """
         started = time.perf_counter()
         generation = self._live.generation
@@ -169,7 +171,10 @@ class Searcher:
         queue = generation.queue
         pictures = [part for part in parts if isinstance(part, PicturePart)]
         # Sent off before the texts, so that both kinds are under way together.
-        futures = [queue.submit_pixels(queue.encoder.prepare(part.picture)) for part in pictures]
+        futures = [
+            queue.submit_pixels(self._pictures.pixels(part.source, queue.encoder))
+            for part in pictures
+        ]
         texts = [part for part in parts if isinstance(part, TextPart)]
         embedded = queue.embed_texts([part.text for part in texts])
         stored, numbers = self._stored(
@@ -291,7 +296,8 @@ def _fingerprint(query: Query) -> str:
             case ImagePart():
                 seen.update(part.image_id.encode("utf-8", "surrogatepass"))
             case PicturePart():
-                seen.update(part.picture.rgb.tobytes())
+                content = part.source
+                seen.update(content if isinstance(content, bytes) else content.read_bytes())
     return seen.hexdigest()[:16]
 
 

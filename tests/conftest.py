@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import create_engine, make_url, text
+from starlette.types import Receive, Scope, Send
 
 from app.main import create_app
 from app.services import Services, open_services
@@ -88,7 +89,9 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 
 @pytest.fixture
-def services(settings: Settings, load_colours: Callable[[str], ColourEncoder]) -> Iterator[Services]:
+def services(
+    settings: Settings, load_colours: Callable[[str], ColourEncoder]
+) -> Iterator[Services]:
     """Every service, real but for the model."""
     with open_services(settings, load=load_colours) as opened:
         yield opened
@@ -109,7 +112,7 @@ async def app(
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in the same process."""
 
-    async def with_state(scope, receive, send) -> None:
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "state": dict(app.state.for_tests)}, receive, send)
 
     transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)

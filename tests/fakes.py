@@ -35,18 +35,22 @@ class ColourEncoder:
         self.batch_sizes: list[int] = []
 
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
+        """The picture in the size of the input."""
         return np.asarray(picture.rgb.resize((self.image_size, self.image_size)))
 
     def embed_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Unit rows, by mean colour."""
         self.batch_sizes.append(len(pixels))
         return np.stack(
             [self._vector(one.reshape(-1, 3).mean(axis=0) / 255, one.tobytes()) for one in pixels]
         )
 
     def embed_images(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Unit rows, by mean colour."""
         return self.embed_pixels([self.prepare(picture) for picture in pictures])
 
     def embed_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        """Unit rows, by the colours named."""
         for text in texts:
             if not text.strip():
                 raise EmptyText

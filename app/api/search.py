@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,9 +14,7 @@ from app.api.dependencies import LanesDep, ServicesDep, form_schema, uploaded_fo
 from app.api.images import image_out
 from app.api.json_bodies import validated
 from app.errors import FieldInvalid
-from app.services import Services
 from index import ImagePart, Part, PicturePart, SearchResult, TextPart
-from model import Picture, decode
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
@@ -52,7 +49,7 @@ async def search(
     def answer() -> SearchResult:
         return services.searcher.search(
             index.Query(
-                parts=[_part(part, position, services) for position, part in enumerate(body.query)],
+                parts=[_part(part, position) for position, part in enumerate(body.query)],
                 limit=body.limit,
                 cursor=body.cursor,
                 min_score=body.min_score,
@@ -89,7 +86,7 @@ async def search_by_picture(
         fields = validated(schemas.PictureSearchFields, given)
 
         def answer() -> SearchResult:
-            parts: list[Part] = [PicturePart(query_picture(form.files[0].path, services))]
+            parts: list[Part] = [PicturePart(form.files[0].path)]
             if fields.text is not None:
                 parts.append(TextPart(fields.text))
             query = index.Query(parts=parts, limit=fields.limit, cursor=fields.cursor)
@@ -99,13 +96,7 @@ async def search_by_picture(
     return search_out(result)
 
 
-def query_picture(source: bytes | Path, services: Services) -> Picture:
-    """A picture that is only looked at, decoded for the live model. Raises ImageError."""
-    encoder = services.live.generation.queue.encoder
-    return decode(source, services.settings.image_limits, shorter_side=encoder.image_size)
-
-
-def _part(part: schemas.QueryPartIn, position: int, services: Services) -> Part:
+def _part(part: schemas.QueryPartIn, position: int) -> Part:
     if part.text is not None:
         return TextPart(part.text, part.weight)
     if part.image_id is not None:
@@ -115,7 +106,7 @@ def _part(part: schemas.QueryPartIn, position: int, services: Services) -> Part:
         content = base64.b64decode(part.image, validate=True)
     except (ValueError, binascii.Error) as error:
         raise FieldInvalid(f"/query/{position}/image", "it is not base64") from error
-    return PicturePart(query_picture(content, services), part.weight)
+    return PicturePart(content, part.weight)
 
 
 def search_out(result: SearchResult) -> schemas.SearchOut:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from app.api import schemas
 from app.api.dependencies import Lane, LanesDep, ServicesDep, form_schema, uploaded_form
 from app.api.json_bodies import json_body, validated
-from app.api.search import query_picture
 from app.errors import FieldInvalid, RequestTooLarge
 from app.services import Services
 from model import classify
@@ -94,8 +93,7 @@ async def _embed_files(request: Request, services: Services, lane: Lane) -> sche
         generation = services.live.generation
         queue = generation.queue
         futures = [
-            queue.submit_pixels(queue.encoder.prepare(query_picture(path, services)))
-            for path in paths
+            queue.submit_pixels(services.pictures.pixels(path, queue.encoder)) for path in paths
         ]
         vectors = np.stack([future.result() for future in futures])
         return _embeddings_out(vectors, generation.version.id, [])
@@ -135,7 +133,7 @@ def _classify(
     generation = services.live.generation
     queue = generation.queue
     if path is not None:
-        vector = queue.embed_pixels(queue.encoder.prepare(query_picture(path, services)))
+        vector = queue.embed_pixels(services.pictures.pixels(path, queue.encoder))
     else:
         assert fields.image_id is not None
         vector = services.searcher.embedding(fields.image_id, generation)

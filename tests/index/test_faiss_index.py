@@ -16,6 +16,7 @@ DIMENSION = 24
 
 
 def unit_vectors(count: int, seed: int, dimension: int = DIMENSION) -> NDArray[np.float32]:
+    """Random directions."""
     vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -27,6 +28,7 @@ def assert_equals_brute_force(
     k: int,
     allowed: set[int] | None = None,
 ) -> None:
+    """Numbers and scores are those of brute force; the order of ties is free."""
     selector = None if allowed is None else np.array(sorted(allowed), dtype=np.int64)
     found = index.search(queries, k, selector)
     numbers = [n for n in expected if allowed is None or n in allowed]
@@ -98,7 +100,9 @@ def test_only_allowed_images_are_found_whichever_way_is_taken(share: float) -> N
     vectors = unit_vectors(2_000, 8)
     index = FaissIndex(DIMENSION)
     index.put(np.arange(2_000, dtype=np.int64), vectors)
-    allowed = set(np.random.default_rng(9).permutation(2_000)[: max(1, int(share * 2_000))].tolist())
+    allowed = set(
+        np.random.default_rng(9).permutation(2_000)[: max(1, int(share * 2_000))].tolist()
+    )
     assert_equals_brute_force(index, dict(enumerate(vectors)), unit_vectors(25, 10), 10, allowed)
 
 

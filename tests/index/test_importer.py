@@ -11,6 +11,7 @@ from tests.pictures import picture_bytes
 
 
 def a_folder(root: Path) -> Path:
+    """Good pictures, a copy, broken ones, and what is no picture."""
     (root / "deep" / "er").mkdir(parents=True)
     (root / ".hidden").mkdir()
     for seed in range(6):
@@ -24,7 +25,7 @@ def a_folder(root: Path) -> Path:
 
 
 def test_a_tree_is_added_once_and_refusals_are_named(services: Services, tmp_path: Path) -> None:
-    """Good files are added, copies recognised, bad ones listed with a reason, hidden ones ignored."""
+    """Good files are added, copies recognised, bad ones listed, hidden ones passed by."""
     folder = a_folder(tmp_path / "photos")
     seen: list[int] = []
 
@@ -59,8 +60,7 @@ def test_names_that_are_no_text_are_stored_in_printable_form(
     folder = tmp_path / "photos"
     folder.mkdir()
     name = os.fsencode(folder) + b"/caf\xe9 \x01.png"
-    with open(name, "wb") as file:
-        file.write(picture_bytes())
+    Path(os.fsdecode(name)).write_bytes(picture_bytes())
     assert services.importer.run([folder]).created == 1
     image = services.library.page(limit=1, cursor=None, where=None).images[0]
     assert image.filename == "caf� �.png"

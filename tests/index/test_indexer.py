@@ -27,11 +27,13 @@ from tests.pictures import picture_bytes
 
 
 def stored_files(services: Services) -> set[str]:
+    """Names of the kept files."""
     blobs = services.blobs.directory / "blobs"
     return {path.name for path in blobs.rglob("*") if path.is_file()}
 
 
 def incoming_files(services: Services) -> list[Path]:
+    """What has not been moved or removed."""
     return list((services.blobs.directory / "incoming").iterdir())
 
 
@@ -71,9 +73,7 @@ def test_an_image_in_two_collections_keeps_its_file_until_both_are_gone(
     """Two collections share the bytes; deleting one image leaves the other whole."""
     one = add(services).image
     content = picture_bytes(RED)
-    other = services.indexer.add(
-        replace(an_upload(services, content), collection="other")
-    ).image
+    other = services.indexer.add(replace(an_upload(services, content), collection="other")).image
     assert other.id != one.id
     services.indexer.delete(one.id)
     assert services.library.file(other).read_bytes() == content
@@ -140,7 +140,7 @@ def test_an_embedding_that_means_nothing_is_refused(
     queue = services.live.generation.queue
     real = queue.encoder.embed_pixels
 
-    def broken(pixels):
+    def broken(pixels: list[np.ndarray]) -> np.ndarray:
         return np.full_like(real(pixels), value)
 
     monkeypatch.setattr(queue.encoder, "embed_pixels", broken)

@@ -13,6 +13,7 @@ from index import Conflict, Database, JobQueue, LeaseLost, migrate
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
+    """A migrated database."""
     opened = Database(database_url)
     migrate(opened)
     yield opened

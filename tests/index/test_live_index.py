@@ -18,6 +18,7 @@ Load = Callable[[str], ColourEncoder]
 
 
 def search(services: Services, text: str = "red", limit: int = 10) -> list[str]:
+    """File names of the hits."""
     return names_of(services.searcher.search(Query([TextPart(text)], limit=limit)))
 
 
@@ -39,7 +40,7 @@ def test_the_index_is_loaded_from_its_snapshot_without_embedding(
 def test_a_bad_snapshot_costs_a_rebuild_and_no_image(
     settings: Settings, load_colours: Load, damage: str
 ) -> None:
-    """Whatever becomes of the snapshot, the index is made again from SQL, and the file kept aside."""
+    """Whatever becomes of the snapshot, the index is made again from SQL."""
     with open_services(settings, load=load_colours) as services:
         removed = add(services, RED, seed=1).image
         services.live.save()

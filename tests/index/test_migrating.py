@@ -24,6 +24,7 @@ from tests.index.test_faiss_index import unit_vectors
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
+    """An empty database."""
     opened = Database(database_url)
     yield opened
     opened.close()
@@ -58,7 +59,10 @@ def fill(database: Database) -> None:
 
 
 def contents(database: Database) -> dict[str, list[tuple]]:
-    tables = [name for name in inspect(database.engine).get_table_names() if name != "alembic_version"]
+    """Every row of every table."""
+    tables = [
+        name for name in inspect(database.engine).get_table_names() if name != "alembic_version"
+    ]
     with database.engine.connect() as connection:
         return {
             name: [tuple(row) for row in connection.execute(text(f'SELECT * FROM "{name}"'))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,12 @@ from index import (
     TextPart,
     condition,
 )
-from model import decode
 from tests.index.uploading import BLUE, GREEN, RED, add, an_upload, names_of
 from tests.pictures import picture_bytes
 
 
-def all_pages(services: Services, limit: int, **query) -> list[str]:
+def all_pages(services: Services, limit: int, **query: Any) -> list[str]:
+    """Ids of all hits, page after page."""
     shown: list[str] = []
     cursor = None
     while True:
@@ -58,14 +59,13 @@ def test_a_picture_finds_itself_first(services: Services) -> None:
     """A stored picture sent as a query scores 1 to within rounding, never more."""
     for seed in range(3):
         add(services, BLUE, seed=seed)
-    picture = decode(picture_bytes(BLUE, seed=1))
-    hits = services.searcher.search(Query([PicturePart(picture)])).hits
+    hits = services.searcher.search(Query([PicturePart(picture_bytes(BLUE, seed=1))])).hits
     assert hits[0].image.filename == f"{BLUE}-1.png"
     assert 0.999 < hits[0].score <= 1
 
 
 def test_a_stored_image_is_left_out_of_its_own_hits(services: Services) -> None:
-    """"More like this" shows others, as many as were asked for."""
+    """A search for more like this shows others, as many as were asked for."""
     images = [add(services, RED, seed=seed).image for seed in range(4)]
     result = services.searcher.search(Query([ImagePart(images[0].id)], limit=3))
     assert {hit.image.id for hit in result.hits} == {image.id for image in images[1:]}
@@ -96,9 +96,7 @@ def test_paging_survives_changes_between_pages(services: Services) -> None:
     first = services.searcher.search(Query([TextPart("red")], limit=3))
     services.indexer.delete(first.hits[1].image.id)
     add(services, RED, seed=50)
-    rest = services.searcher.search(
-        Query([TextPart("red")], limit=100, cursor=first.next_cursor)
-    )
+    rest = services.searcher.search(Query([TextPart("red")], limit=100, cursor=first.next_cursor))
     shown = [hit.image.id for hit in [*first.hits, *rest.hits]]
     assert len(shown) == len(set(shown))
     assert {image.id for image in images} <= set(shown)
@@ -188,5 +186,5 @@ def test_a_tiny_grey_picture_can_be_asked_for(services: Services) -> None:
     file = io.BytesIO()
     Image.fromarray(np.full((1, 1), 90, dtype=np.uint8)).save(file, "PNG")
     add(services, RED)
-    result = services.searcher.search(Query([PicturePart(decode(file.getvalue()))]))
+    result = services.searcher.search(Query([PicturePart(file.getvalue())]))
     assert np.isfinite([hit.score for hit in result.hits]).all()

@@ -14,6 +14,7 @@ from index.vectors.snapshots import Snapshot
 
 
 def a_snapshot(sequence: int = 7, seed: int = 1) -> Snapshot:
+    """Thirty vectors of eight components."""
     vectors = np.random.default_rng(seed).normal(size=(30, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return Snapshot("v1", sequence, np.arange(100, 130, dtype=np.int64), vectors)

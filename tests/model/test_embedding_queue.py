@@ -1,16 +1,16 @@
-"""Micro-batching: shared passes, texts first, bounds that hold, errors that stay with their cause."""
+"""Micro-batching: shared passes, texts first, bounds that hold, errors that reach their cause."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model import EmbeddingQueue, EmptyText, QueueFull
+from model import EmbeddingQueue, EmptyText, QueueFull, TextEmbeddings
 from tests.fakes import ColourEncoder
 
 
@@ -23,11 +23,13 @@ class SlowEncoder(ColourEncoder):
         self.started = threading.Event()
         self.order: list[str] = []
 
-    def embed_pixels(self, pixels):
+    def embed_pixels(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        """As the fake, behind the gate."""
         self._pass("pixels")
         return super().embed_pixels(pixels)
 
-    def embed_texts(self, texts):
+    def embed_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        """As the fake, behind the gate."""
         self._pass("texts")
         return super().embed_texts(texts)
 
@@ -39,24 +41,27 @@ class SlowEncoder(ColourEncoder):
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> SlowEncoder:
+    """A fake whose passes wait for the gate."""
     return SlowEncoder(tmp_path / "weights")
 
 
 @pytest.fixture
 def queue(encoder: SlowEncoder) -> Iterator[EmbeddingQueue]:
+    """A short queue before it."""
     with EmbeddingQueue(encoder, max_waiting=8, max_batch=4) as opened:
         yield opened
         encoder.gate.set()
 
 
 def pixels(value: int) -> np.ndarray:
+    """A plain grey input."""
     return np.full((32, 32, 3), value, dtype=np.uint8)
 
 
 def test_what_arrives_during_a_pass_forms_the_next(
     queue: EmbeddingQueue, encoder: SlowEncoder
 ) -> None:
-    """One picture goes alone; the four that came meanwhile share a pass; each gets its own vector."""
+    """One picture goes alone, the four that came meanwhile share a pass, each with its vector."""
     futures = [queue.submit_pixels(pixels(0))]
     assert encoder.started.wait(10)
     futures += [queue.submit_pixels(pixels(value)) for value in (50, 100, 150, 200)]
