@@ -43,7 +43,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve the page and the HTTP API, with a worker for jobs beside it."""
     from app.server import serve_forever
 
-    with _failures_in_one_line(logging.INFO) as settings:
+    with failures_in_one_line(logging.INFO) as settings:
         serve_forever(settings, host=host, port=port)
 
 
@@ -56,7 +56,7 @@ def worker(
     from app.jobs.worker import Worker
     from app.services import open_services
 
-    with _failures_in_one_line(logging.INFO) as settings, open_services(settings) as services:
+    with failures_in_one_line(logging.INFO) as settings, open_services(settings) as services:
         hand = Worker(services)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: hand.stop())
@@ -76,7 +76,7 @@ def ingest(
     from app.ingesting import ingest_with_bar
     from app.services import open_services
 
-    with _failures_in_one_line() as settings, open_services(settings) as services:
+    with failures_in_one_line() as settings, open_services(settings) as services:
         missing = [path for path in paths if not path.exists()]
         if missing:
             _fail(f"There is no file or folder {missing[0]}.", code=2)
@@ -114,7 +114,7 @@ def search(
     from app import searching
     from app.services import open_services
 
-    with _failures_in_one_line() as settings, open_services(settings) as services:
+    with failures_in_one_line() as settings, open_services(settings) as services:
         result = searching.search(services, text, image, limit=limit, collection=collection)
         if as_json:
             _print_json(searching.as_json(result))
@@ -135,7 +135,7 @@ def reindex(
     from app.jobs.reindex import enqueue
     from app.services import open_services
 
-    with _failures_in_one_line() as settings, open_services(settings) as services:
+    with failures_in_one_line() as settings, open_services(settings) as services:
         job = do_with_bar(services, enqueue(services, model_version))
     if as_json:
         _print_json(job_out(job).model_dump(mode="json"))
@@ -165,7 +165,7 @@ def compact(
     as_json: Json = False,
 ) -> None:
     """Train the compact model; needs the extra `train`. Interrupted, it goes on when run again."""
-    with _failures_in_one_line():
+    with failures_in_one_line():
         from app.training import train_with_bar
 
         trained = train_with_bar(
@@ -188,7 +188,7 @@ def migrate() -> None:
     from index import Database
     from index import migrate as upgrade
 
-    with _failures_in_one_line() as settings:
+    with failures_in_one_line() as settings:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         database = Database(settings.effective_database_url)
         revision = upgrade(database, wait_seconds=settings.database_wait_seconds)
@@ -205,7 +205,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _failures_in_one_line(level: int = logging.WARNING) -> Iterator[Settings]:
+def failures_in_one_line(level: int = logging.WARNING) -> Iterator[Settings]:
     """The settings; what fails on purpose inside ends the program with one line and status 1."""
     from pydantic import ValidationError
 

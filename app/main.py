@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.api import images, jobs, models, operations, problems, search, understanding
 from app.api.dependencies import Lanes
-from app.api.middleware import Bounded, Observed
+from app.api.middleware import Bounded, Observed, Prefixed
 from app.services import Services, open_services
 from app.settings import Settings
 from model import Encoder, load_encoder
@@ -63,7 +63,6 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
         title="Beholder",
         version=VERSION,
         summary="Finds images by meaning.",
-        root_path=settings.root_path,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
     )
@@ -75,6 +74,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
     largest_json = int(settings.max_bytes * BASE64_GROWTH) + JSON_BYTES
     app.add_middleware(Bounded, max_body_bytes=largest_json)
     app.add_middleware(Observed, registry=registry)
+    app.add_middleware(Prefixed, root_path=settings.root_path)
     return app
 
 
@@ -85,7 +85,17 @@ def _install_page(app: FastAPI) -> None:
     async def page() -> Response:
         return FileResponse(str(folder / "index.html"), headers={"Cache-Control": "no-cache"})
 
-    app.mount("/assets", StaticFiles(directory=str(folder / "assets")), name="assets")
+    app.mount("/assets", _Assets(directory=str(folder / "assets")), name="assets")
+
+
+class _Assets(StaticFiles):
+    """The page's files, asked for anew at each visit, so that a new release is seen at once."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """The file, or 304 when the browser has it."""
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _install_gauges(registry: CollectorRegistry, services: Services) -> None:

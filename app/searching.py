@@ -34,7 +34,7 @@ def search(
 
 def as_json(result: SearchResult) -> dict[str, Any]:
     """The same document that the API answers."""
-    return search_out(result).model_dump(mode="json")
+    return search_out(result, root_path="").model_dump(mode="json")
 
 
 def print_table(result: SearchResult) -> None:

@@ -33,7 +33,7 @@ def serve_forever(settings: Settings, *, host: str, port: int) -> None:
 
     Raises PortTaken before anything is opened, and what `open_services` raises.
     """
-    _check_free(host, port)
+    check_free(host, port)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -57,7 +57,8 @@ def serve_forever(settings: Settings, *, host: str, port: int) -> None:
         raise app.state.start_error or StartFailed
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
+    """Raises PortTaken when another program listens there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

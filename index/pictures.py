@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index.blobs import stored_errors
 from model import Encoder, ImageLimits, Picture, decode
 
 
@@ -28,12 +29,15 @@ class PictureReader:
     def opened(self, source: bytes | Path, *, shorter_side: int) -> Iterator[Picture]:
         """The picture, at least as large as asked for where it is; let go of it in the block.
 
-        Raises ImageError.
+        Raises ImageError, StorageError when the file can't be read.
         """
+        path = source if isinstance(source, Path) else Path("memory")
         with self._places:
-            yield decode(source, self.limits, shorter_side=shorter_side)
+            with stored_errors(path):
+                picture = decode(source, self.limits, shorter_side=shorter_side)
+            yield picture
 
     def pixels(self, source: bytes | Path, encoder: Encoder) -> NDArray[np.uint8]:
-        """The picture as the encoder's input (S, S, 3). Raises ImageError."""
+        """The picture as the encoder's input (S, S, 3). Raises ImageError, StorageError."""
         with self.opened(source, shorter_side=encoder.image_size) as picture:
             return encoder.prepare(picture)

@@ -34,8 +34,10 @@ SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 YEAR_SECONDS = 31_536_000
 
 
-def image_out(image: ImageRecord, *, is_new: bool | None = None) -> schemas.ImageOut:
-    """The wire form of a stored image; its URLs are relative to the service's root."""
+def image_out(
+    image: ImageRecord, root_path: str, *, is_new: bool | None = None
+) -> schemas.ImageOut:
+    """The wire form of a stored image; `root_path` is the prefix that a proxy puts before URLs."""
     return schemas.ImageOut(
         id=image.id,
         sha256=image.sha256,
@@ -52,7 +54,8 @@ def image_out(image: ImageRecord, *, is_new: bool | None = None) -> schemas.Imag
         collection=image.collection,
         created_at=image.created_at,
         urls=schemas.ImageUrls(
-            file=f"/v1/images/{image.id}/file", thumbnail=f"/v1/images/{image.id}/thumbnail"
+            file=f"{root_path}/v1/images/{image.id}/file",
+            thumbnail=f"{root_path}/v1/images/{image.id}/thumbnail",
         ),
     )
 
@@ -80,10 +83,8 @@ async def upload_image(
         upload = _upload(file, _words(form))
         added = await lanes.upload.run_inside(services.indexer.add, upload)
     response.status_code = 201 if added.is_new else 200
-    response.headers["Location"] = (
-        f"{request.scope.get('root_path', '')}/v1/images/{added.image.id}"
-    )
-    return image_out(added.image, is_new=added.is_new)
+    response.headers["Location"] = f"{services.settings.root_path}/v1/images/{added.image.id}"
+    return image_out(added.image, services.settings.root_path, is_new=added.is_new)
 
 
 @router.post(
@@ -130,7 +131,7 @@ async def list_images(
 
     page = await lanes.read.run(read)
     return schemas.ImageListOut(
-        items=[image_out(image) for image in page.images],
+        items=[image_out(image, services.settings.root_path) for image in page.images],
         next_cursor=page.next_cursor,
         total=page.total,
     )
@@ -141,7 +142,8 @@ async def get_image(
     image_id: schemas.Id, services: ServicesDep, lanes: LanesDep
 ) -> schemas.ImageOut:
     """One image."""
-    return image_out(await lanes.read.run(services.library.get, image_id))
+    image = await lanes.read.run(services.library.get, image_id)
+    return image_out(image, services.settings.root_path)
 
 
 @router.patch("/{image_id}")
@@ -163,7 +165,7 @@ async def patch_image(
 
         return services.indexer.update(image_id, patched)
 
-    return image_out(await lanes.read.run(change))
+    return image_out(await lanes.read.run(change), services.settings.root_path)
 
 
 @router.delete("/{image_id}", status_code=204)
@@ -292,7 +294,7 @@ async def _add_all(
         items[position] = schemas.BatchItemOut(
             filename=name,
             status="created" if added.is_new else "exists",
-            image=image_out(added.image, is_new=added.is_new),
+            image=image_out(added.image, services.settings.root_path, is_new=added.is_new),
         )
 
     async with anyio.create_task_group() as group:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from app.api import schemas
@@ -23,7 +23,6 @@ PING_SECONDS = 15
 
 @router.post("/admin/reindex", status_code=202)
 async def start_reindex(
-    request: Request,
     response: Response,
     services: ServicesDep,
     lanes: LanesDep,
@@ -32,7 +31,7 @@ async def start_reindex(
     """Embed every image again beside the live version, then switch; searches go on meanwhile."""
     wanted = body.model_version if body else None
     job = await lanes.read.run(reindex.enqueue, services, wanted)
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
+    response.headers["Location"] = f"{services.settings.root_path}/v1/jobs/{job.id}"
     return job_out(job)
 
 

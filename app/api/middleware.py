@@ -39,6 +39,26 @@ SECURITY_HEADERS = {
 }
 
 
+class Prefixed:
+    """Serves below a path prefix, whether or not the proxy in front strips it (ASGI's rule).
+
+    ASGI says that the path begins with `root_path`; a proxy that strips the prefix breaks it.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and self._root_path:
+            path = scope["path"]
+            if path != self._root_path and not path.startswith(f"{self._root_path}/"):
+                path = self._root_path + path
+            scope = {**scope, "root_path": self._root_path, "path": path}
+        await self._app(scope, receive, send)
+
+
 class Observed:
     """Gives each request an id, a line in the log and a place in the metrics."""
 

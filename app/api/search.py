@@ -37,7 +37,8 @@ async def search_by_text(
         min_score=min_score,
         where=index.condition(None, collection),
     )
-    return search_out(await lanes.search.run(services.searcher.search, query))
+    result = await lanes.search.run(services.searcher.search, query)
+    return search_out(result, services.settings.root_path)
 
 
 @router.post("")
@@ -57,7 +58,7 @@ async def search(
             )
         )
 
-    return search_out(await lanes.search.run(answer))
+    return search_out(await lanes.search.run(answer), services.settings.root_path)
 
 
 @router.post(
@@ -93,7 +94,7 @@ async def search_by_picture(
             return services.searcher.search(query)
 
         result = await lanes.search.run_inside(answer)
-    return search_out(result)
+    return search_out(result, services.settings.root_path)
 
 
 def _part(part: schemas.QueryPartIn, position: int) -> Part:
@@ -109,11 +110,14 @@ def _part(part: schemas.QueryPartIn, position: int) -> Part:
     return PicturePart(content, part.weight)
 
 
-def search_out(result: SearchResult) -> schemas.SearchOut:
+def search_out(result: SearchResult, root_path: str) -> schemas.SearchOut:
     """The wire form of a page of hits."""
     timings = result.timings
     return schemas.SearchOut(
-        hits=[schemas.HitOut(image=image_out(hit.image), score=hit.score) for hit in result.hits],
+        hits=[
+            schemas.HitOut(image=image_out(hit.image, root_path), score=hit.score)
+            for hit in result.hits
+        ],
         next_cursor=result.next_cursor,
         model_version=result.model_version,
         warnings=result.warnings,

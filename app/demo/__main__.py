@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.cli import _failures_in_one_line
+from app.cli import failures_in_one_line
 from app.demo.run import Questions, run_demo
-from app.server import _check_free, serve_forever
+from app.server import check_free, serve_forever
 from app.services import open_services
 from app.settings import Settings
 
@@ -38,13 +38,13 @@ def demo(
     questions = OWN_QUESTIONS if photos else SAMPLE_QUESTIONS
     if sentence is not None:
         questions = Questions(sentence, questions.picture)
-    with _failures_in_one_line() as given:
+    with failures_in_one_line() as given:
         # One's own photographs are kept apart, so that neither shows up among the other.
         default = Path("data", "own-photos" if photos else "demo")
         settings = given if "data_dir" in given.model_fields_set else Settings(data_dir=default)
         if not once:
             # Before the work rather than after it.
-            _check_free(host, port)
+            check_free(host, port)
         folder = photos.expanduser() if photos else None
         with open_services(settings) as services:
             run_demo(services, questions, photos=folder, console=console)
