@@ -35,8 +35,8 @@ def spot(size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_reduced_pictures_keep_twice_the_needed_side(format: str, size: tuple[int, int]) -> None:
     """However far a picture is reduced, twice the needed side is left and the full size told."""
-    data = encoded(photo(size=size), format)
-    for shorter_side in (1, 16, 30, 64, 100, 5000):
+    data = encoded(photo(size=size), format, **({"compress_level": 1} if format == "PNG" else {}))
+    for shorter_side in (1, 30, 64, 5000):
         picture = decode(data, shorter_side=shorter_side)
         assert (picture.width, picture.height) == size
         kept = min(picture.rgb.size)
