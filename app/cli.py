@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -50,6 +51,9 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 @cli.command(epilog="Example: beholder worker")
 def worker(
     nice: Annotated[int, typer.Option(min=0, max=19, help="Give way to others by this much.")] = 0,
+    idle_seconds: Annotated[
+        float, typer.Option(min=0, help="End after so long without a job; default is never.")
+    ] = math.inf,
 ) -> None:
     """Do jobs (reindex) until stopped; a job in hand is left to the next worker."""
     os.nice(nice)
@@ -60,7 +64,7 @@ def worker(
         hand = Worker(services)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: hand.stop())
-        hand.run()
+        hand.run(idle_seconds=idle_seconds)
 
 
 @cli.command(epilog="Example: beholder ingest ~/Pictures --collection holidays")

@@ -17,12 +17,14 @@ import uvicorn
 from app.errors import PortTaken, StartFailed
 from app.main import create_app
 from app.settings import Settings
+from index import Database, DatabaseUnavailable, JobQueue
 
 log = structlog.get_logger()
 
 SHUTDOWN_SECONDS = 30
 WORKER_STOP_SECONDS = 20
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.3
+WORKER_IDLE_SECONDS = 60
 RESTART_SECONDS = 2
 # A worker serves no one who waits; the server on the same cores does.
 WORKER_NICENESS = 10
@@ -50,7 +52,7 @@ def serve_forever(settings: Settings, *, host: str, port: int) -> None:
     # Uvicorn raises the signal once more when it is done, which by default would end this process
     # before it has ended the worker.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    worker = _WorkerProcess(settings) if settings.worker else contextlib.nullcontext()
+    worker = _WorkerOnDemand(settings, server) if settings.worker else contextlib.nullcontext()
     with worker, contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -68,13 +70,16 @@ def check_free(host: str, port: int) -> None:
             raise PortTaken(host, port) from error
 
 
-class _WorkerProcess:
-    """A worker in a process of its own, started again when it dies.
+class _WorkerOnDemand:
+    """Starts a worker process when a job waits; it ends when there has been none for a while.
 
-    It is started afresh and not forked: a fork of a process in which torch has threads hangs.
+    A worker has the model in memory, as much as the server itself, and jobs are rare. It is started
+    afresh and not forked: a fork of a process in which torch has threads hangs.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, server: uvicorn.Server) -> None:
+        self._server = server
+        self._url = settings.effective_database_url
         self._environment = os.environ | settings.as_environment()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="worker-process", daemon=True)
@@ -88,17 +93,32 @@ class _WorkerProcess:
         self._thread.join()
 
     def _supervise(self) -> None:
+        database = Database(self._url, pool_size=1)
+        jobs = JobQueue(database)
+        while not self._stop.wait(POLL_SECONDS):
+            if self._server.started and _is_claimable(jobs):
+                self._run_worker()
+        database.close()
+
+    def _run_worker(self) -> None:
         command = [sys.executable, "-m", "app", "worker", "--nice", str(WORKER_NICENESS)]
-        while not self._stop.is_set():
-            # Out of the terminal's process group, so that Ctrl-C ends the server first.
-            process = subprocess.Popen(command, env=self._environment, start_new_session=True)  # noqa: S603
-            while process.poll() is None and not self._stop.wait(POLL_SECONDS):
-                pass
-            if self._stop.is_set():
-                _end(process)
-                return
+        command += ["--idle-seconds", str(WORKER_IDLE_SECONDS)]
+        # Out of the terminal's process group, so that Ctrl-C ends the server first.
+        process = subprocess.Popen(command, env=self._environment, start_new_session=True)  # noqa: S603
+        while process.poll() is None and not self._stop.wait(POLL_SECONDS):
+            pass
+        if process.poll() is None:
+            _end(process)
+        elif process.returncode != 0:
             log.warning("worker_died", status=process.returncode)
             self._stop.wait(RESTART_SECONDS)
+
+
+def _is_claimable(jobs: JobQueue) -> bool:
+    try:
+        return jobs.is_claimable()
+    except DatabaseUnavailable:
+        return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -117,7 +117,7 @@ class FilterError(QueryError):
     """The filter can't be read; `pointer` is the JSON pointer of the bad place."""
 
     def __init__(self, pointer: str, reason: str) -> None:
-        super().__init__(f"{pointer or '/'}: {reason}")
+        super().__init__(f"{pointer}: {reason}")
         self.pointer = pointer
         self.reason = reason
 

@@ -4,23 +4,37 @@
     {"field": NAME, "op": OP, "value": VALUE}
 
 NAME is a column of the contract's `Image`, or `metadata.<key>`. A missing value fulfils no leaf but
-`exists: false` and `ne`. Dates are compared as written: `taken_at` in the camera's local time.
+`exists: false` and `ne`. Texts are compared by code point, on both databases; `contains` is for
+texts and tags, and takes capitals and small letters of a text for the same. Dates are compared as
+written: `taken_at` in the camera's local time.
 """
 
 from __future__ import annotations
 
 import operator
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select, true
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
 
 from index.errors import FilterError
 from index.store.json_members import JsonKind, JsonNumber, JsonText
 from index.store.schema import ImageRow, ImageTagRow
+from index.store.text_order import CodePoints
 
 DEPTH_ALLOWED = 8
 LEAVES_ALLOWED = 100
@@ -44,17 +58,20 @@ OPERATORS = frozenset({*COMPARISONS, "ne", "in", "exists", "contains"})
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    column: InstrumentedAttribute[Any]
+    column: Any
     read: Callable[[Json, str], Any]
 
 
 def condition(expression: Json | None, collection: str | None) -> Condition | None:
-    """The condition of a filter and a collection; None for neither. Raises FilterError."""
+    """The condition of a filter and a collection; None for neither.
+
+    Raises FilterError, whose pointer begins at the `filter` of the request.
+    """
     parts: list[Condition] = []
     if expression is not None:
-        parts.append(_Compiler().compile(expression, "", 1))
+        parts.append(_Compiler().compile(expression, "/filter", 1))
     if collection is not None:
-        parts.append(ImageRow.collection == collection)
+        parts.append(ImageRow.collection == unicodedata.normalize("NFC", collection))
     return and_(*parts) if parts else None
 
 
@@ -119,9 +136,11 @@ def _column(field: _Field, op: str, value: Json, pointer: str) -> Condition:
     if op == "contains":
         if field.read is not _text:
             raise FilterError(pointer, "`contains` is for texts and tags")
-        return func.lower(column).contains(_text(value, pointer).lower(), autoescape=True)
+        return _kept(_contains(column, _text(value, pointer)))
     if op == "ne":
         return or_(column.is_(None), column != field.read(value, pointer))
+    if field.read is _text:
+        column = CodePoints(column)
     return _kept(COMPARISONS[op](column, field.read(value, pointer)))
 
 
@@ -160,9 +179,10 @@ def _metadata(key: str, op: str, value: Json, pointer: str) -> Condition:  # noq
     if op == "ne":
         return not_(_equals(key, value, pointer))
     if op == "contains":
-        return _kept(func.lower(text).contains(_text(value, pointer).lower(), autoescape=True))
+        return and_(_is_kind(key, "string"), _kept(_contains(text, _text(value, pointer))))
     if isinstance(value, str):
-        return and_(_is_kind(key, "string"), _kept(COMPARISONS[op](text, _text(value, pointer))))
+        compared = COMPARISONS[op](CodePoints(text), _text(value, pointer))
+        return and_(_is_kind(key, "string"), _kept(compared))
     number = JsonNumber(ImageRow.details, key)
     return _kept(COMPARISONS[op](number, _number(value, pointer)))
 
@@ -174,6 +194,12 @@ def _equals(key: str, value: Json, pointer: str) -> Condition:
     if isinstance(value, str):
         return and_(_is_kind(key, "string"), _kept(text == _text(value, pointer)))
     return _kept(JsonNumber(ImageRow.details, key) == _number(value, pointer))
+
+
+def _contains(text: Any, value: str) -> ColumnElement[bool]:
+    # The database makes both sides small: its rules and Python's differ (a final sigma).
+    escaped = value.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return func.lower(text).like(func.lower(f"%{escaped}%"), escape="/")
 
 
 def _is_kind(key: str, kind: str) -> Condition:
@@ -201,7 +227,8 @@ def _text(value: Json, pointer: str) -> str:
     # PostgreSQL refuses NUL in a text, and a lone surrogate has no UTF-8 on either database.
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise FilterError(pointer, "the text has a character that can't be stored")
-    return value
+    # As stored texts are.
+    return unicodedata.normalize("NFC", value)
 
 
 def _number(value: Json, pointer: str) -> float:
@@ -249,8 +276,9 @@ FIELDS: dict[str, _Field] = {
     "filename": _Field(ImageRow.filename, _text),
     "format": _Field(ImageRow.format, _text),
     "caption": _Field(ImageRow.caption, _text),
-    "width": _Field(ImageRow.width, _integer),
-    "height": _Field(ImageRow.height, _integer),
+    # Any number may be asked for, also one that the column has no room for.
+    "width": _Field(type_coerce(ImageRow.width, BigInteger), _integer),
+    "height": _Field(type_coerce(ImageRow.height, BigInteger), _integer),
     "bytes": _Field(ImageRow.size_bytes, _integer),
     "created_at": _Field(ImageRow.created_at, _moment),
     "taken_at": _Field(ImageRow.taken_at, _taken_moment),

@@ -52,6 +52,11 @@ class JobQueue:
         with self._database.writing() as session:
             return jobs.request_cancel(session, job_id)
 
+    def is_claimable(self) -> bool:
+        """Whether some job waits for a worker."""
+        with self._database.reading() as session:
+            return jobs.is_claimable(session)
+
     def claim(self, worker: str) -> Job | None:
         """The next job, held by `worker` from now on; None when there is none."""
         with self._database.writing() as session:

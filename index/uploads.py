@@ -100,7 +100,9 @@ def printable_name(name: str) -> str:
     last = PureWindowsPath(PurePosixPath(name).name).name
     composed = unicodedata.normalize("NFC", last)
     shown = "".join("�" if _is_unprintable(character) else character for character in composed)
-    shown = shown.strip() or "unnamed"
+    shown = shown.strip()
+    if shown in {"", ".", ".."}:
+        shown = "unnamed"
     encoded = shown.encode()
     if len(encoded) > NAME_BYTES:
         head, tail = encoded[: NAME_BYTES - 36], encoded[-32:]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
+import time
 from typing import Self
 
 import structlog
@@ -36,15 +38,21 @@ class Worker:
         """Ask it to end soon; may be called from a signal handler or another thread."""
         self._stop.set()
 
-    def run(self) -> None:
-        """Work until stopped; a database that is away is waited for."""
-        while not self._stop.is_set():
+    def run(self, *, idle_seconds: float = math.inf) -> None:
+        """Work until stopped, or until nothing was to do for so long.
+
+        A database that is away is waited for.
+        """
+        busy_at = time.monotonic()
+        while not self._stop.is_set() and time.monotonic() - busy_at < idle_seconds:
             try:
                 did_something = self.run_once()
             except DatabaseUnavailable as error:
                 log.warning("database_unavailable", reason=error.reason)
                 did_something = False
-            if not did_something:
+            if did_something:
+                busy_at = time.monotonic()
+            else:
                 self._stop.wait(IDLE_SECONDS)
 
     def run_once(self) -> bool:

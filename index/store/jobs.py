@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from index.errors import Conflict, NotFound
 from index.store.schema import JobRow
@@ -68,6 +68,14 @@ def enqueue(session: Session, kind: str, arguments: dict[str, Any], *, unit: str
     return _job(row)
 
 
+def is_claimable(session: Session) -> bool:
+    """Whether some job waits for a worker, or has lost the one it had."""
+    return (
+        session.scalar(select(JobRow.number).where(_nobody_holds(datetime.now(UTC))).limit(1))
+        is not None
+    )
+
+
 def claim(session: Session, worker: str, *, lease_seconds: float) -> Job | None:
     """The oldest job that nobody holds, now held by `worker`; None when there is none.
 
@@ -78,19 +86,7 @@ def claim(session: Session, worker: str, *, lease_seconds: float) -> Job | None:
     while True:
         row = session.scalar(
             select(JobRow)
-            .where(
-                or_(
-                    and_(
-                        JobRow.state == "queued",
-                        JobRow.kind.not_in(
-                            select(JobRow.kind).where(
-                                JobRow.state == "running", JobRow.lease_expires_at >= now
-                            )
-                        ),
-                    ),
-                    and_(JobRow.state == "running", JobRow.lease_expires_at < now),
-                )
-            )
+            .where(_nobody_holds(now))
             .order_by(JobRow.number)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -198,6 +194,15 @@ def unfinished(session: Session) -> list[Job]:
         select(JobRow).where(JobRow.state.in_(["queued", "running"])).order_by(JobRow.number)
     )
     return [_job(row) for row in rows]
+
+
+def _nobody_holds(now: datetime) -> ColumnElement[bool]:
+    held = aliased(JobRow)
+    kinds_held = select(held.kind).where(held.state == "running", held.lease_expires_at >= now)
+    return or_(
+        and_(JobRow.state == "queued", JobRow.kind.not_in(kinds_held)),
+        and_(JobRow.state == "running", JobRow.lease_expires_at < now),
+    )
 
 
 def _row(session: Session, job_id: str, *, lock: bool = True) -> JobRow:
