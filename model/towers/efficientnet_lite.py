@@ -123,8 +123,18 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) normalised pixels to (N, F) features, each in [0, 6]."""
+        return self.finish(self.begin(pixels, 0), 0)
+
+    def begin(self, pixels: Tensor, blocks: int) -> Tensor:
+        """(N, 3, H, W) normalised pixels through the stem and the first `blocks` blocks."""
         x = F.relu6(self.stem(pixels))  # (N, C, H/2, W/2)
-        for block in self.blocks:
+        for block in self.blocks[:blocks]:
+            x = block(x)
+        return x
+
+    def finish(self, x: Tensor, blocks: int) -> Tensor:
+        """What `begin` gives for as many `blocks`, through the rest to (N, F) features."""
+        for block in self.blocks[blocks:]:
             x = block(x)
         x = F.relu6(self.head(x))  # (N, F, H/32, W/32)
         return x.mean(dim=(-2, -1))  # (N, F)

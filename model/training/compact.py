@@ -1,0 +1,321 @@
+"""How the compact model is made: two pretrained towers taught to share one space.
+
+1. `views`: each photo goes through the frozen lower part of the image tower once, in every view.
+2. `heads`: the two projections learn alone, on the features of the frozen towers.
+3. `towers`: the upper image tower and the text tower learn too, by cached gradients.
+4. `blend`: weights between the ends of 2 and 3 are tried on the dev split, the best is kept
+   (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoints import Checkpoint, write_checkpoint
+from model.encoder import native_precision
+from model.errors import TrainingError
+from model.tokenizers import Tokenizer
+from model.towers.bert import Bert
+from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
+from model.training.activations import Activations, take_views
+from model.training.backbones import read_image_backbone, read_text_backbone
+from model.training.cached_gradients import backward_in_chunks
+from model.training.concepts import read_concepts
+from model.training.dev_split import DevSplit, Score
+from model.training.objective import Weights, objective
+from model.training.pairs import read_pairs, read_photos
+from model.training.sampling import Corpus, StepSizes, draw
+from model.training.synthesis import fit_synthesis
+from model.training.texts import read_texts, text_chunks
+from model.training.trainer import FitSettings, RateGroup, StepFunction, Trainer
+from model.zoo import ARCHITECTURES, PREPROCESSING
+
+NAME = "compact"
+_IMAGE_CHUNK = 32
+_TEXT_CHUNK = 64
+_BLENDS = (0.4, 0.55, 0.7, 0.85, 1.0)
+_WEIGHTS = Weights()
+_HEAD_SIZES = StepSizes(
+    captioned=1024, captions_each=2, uncaptioned=256, classes=1000, groups=160, synthetic=384
+)
+_TOWER_SIZES = StepSizes(
+    captioned=256, captions_each=2, uncaptioned=64, classes=256, groups=64, synthetic=128
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompactSettings:
+    """What to train on and how long; the defaults made the model that is shipped.
+
+    `pairs` are tables of captioned photos; `photos` are tables or folders of photos without
+    captions, from which only the classifier's answers are learnt. `dev` is a table of captioned
+    photos that is never trained on. `run_folder` keeps views and checkpoints; a run that was
+    interrupted goes on from there, and it may be removed afterwards (about 100 kB a view).
+    """
+
+    pairs: tuple[Path, ...]
+    out: Path
+    run_folder: Path
+    photos: tuple[Path, ...] = ()
+    dev: Path | None = None
+    views: int = 3
+    frozen_blocks: int = 11
+    seed: int = 0
+    heads: FitSettings = field(default_factory=lambda: FitSettings(400, 20, average_decay=0.98))
+    towers: FitSettings = field(default_factory=lambda: FitSettings(240, 20, checkpoint_steps=40))
+    head_sizes: StepSizes = _HEAD_SIZES
+    tower_sizes: StepSizes = _TOWER_SIZES
+    weights: Weights = _WEIGHTS
+    head_rate: float = 2e-3
+    tower_head_rate: float = 3e-4
+    image_rate: float = 2e-4
+    text_rate: float = 4e-5
+    evaluate_steps: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is: `done` of `total` in `stage`; `message` has the loss or a measured score."""
+
+    stage: str
+    done: int
+    total: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The file written, its fingerprint, and its score on the dev split, if there is one."""
+
+    path: Path
+    fingerprint: str
+    score: Score | None
+
+
+def train_compact(settings: CompactSettings, progress: Callable[[Progress], None]) -> Trained:
+    """Make the compact model and write it to `settings.out`. The same command repeats the result.
+
+    Raises TrainingError for tables, packages or states that cannot be used, NonFiniteLoss when
+    training runs away (the last checkpoint stays), ImageError for a photo that cannot be decoded.
+    """
+    run = _Run(settings, progress)
+    heads = run.fit_heads()
+    towers = run.fit_towers()
+    state, score = run.blend(heads, towers)
+    fingerprint = run.write(state)
+    return Trained(settings.out, fingerprint, score)
+
+
+class _Run:
+    """The model in the making and all it learns from."""
+
+    def __init__(self, settings: CompactSettings, progress: Callable[[Progress], None]) -> None:
+        self.settings = settings
+        self.progress = progress
+        architecture = ARCHITECTURES[NAME]
+        torch.manual_seed(settings.seed)
+        self.model = architecture.build()
+        image_state, self.classifier = read_image_backbone()
+        text_state, definition = read_text_backbone(architecture.text.positions)
+        self.tokenizer = Tokenizer(definition, architecture.text.positions)
+        self.model.image_tower.load_state_dict(image_state)
+        self.model.text_tower.load_state_dict(text_state)
+        # Evaluation mode throughout: batch-norm statistics stay ImageNet's, and the chunks of a
+        # batch must not see each other.
+        self.model.eval()
+        as_channels_last(self.model.image_tower)
+        assert isinstance(self.model.image_tower, EfficientNetLite)
+        assert isinstance(self.model.text_tower, Bert)
+        self.image_tower, self.text_tower = self.model.image_tower, self.model.text_tower
+        self.corpus = self._read_corpus()
+        self.dev = self._read_dev()
+
+    def fit_heads(self) -> dict[str, Tensor]:
+        """The state after the projections alone have learnt."""
+        corpus, sizes = self.corpus, self.settings.head_sizes
+
+        def step(number: int, random: torch.Generator) -> Tensor:
+            drawn = draw(corpus, sizes, number, self.settings.seed, random)
+            loss = objective(
+                self.model,
+                self.classifier,
+                self.settings.weights,
+                drawn.targets,
+                corpus.activations.features[drawn.photos, drawn.views],
+                corpus.texts.features[drawn.text_rows],
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+
+        projections = (self.model.image_projection, self.model.text_projection)
+        groups = [RateGroup(projections, self.settings.head_rate)]
+        return self._fit("heads", self.settings.heads, groups, step)
+
+    def fit_towers(self) -> dict[str, Tensor]:
+        """The state after the towers have learnt too; its lower part is the frozen one."""
+        settings = self.settings
+        self._freeze_lower()
+
+        def step(number: int, random: torch.Generator) -> Tensor:
+            return self._tower_step(number, random)
+
+        groups = [
+            RateGroup(
+                (self.model.image_projection, self.model.text_projection), settings.tower_head_rate
+            ),
+            RateGroup((self.image_tower,), settings.image_rate),
+            RateGroup((self.text_tower,), settings.text_rate),
+        ]
+        return self._fit("towers", settings.towers, groups, step)
+
+    def blend(
+        self, heads: dict[str, Tensor], towers: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Score | None]:
+        """The best state between the two, by the dev split; without one, the second."""
+        if self.dev is None:
+            return towers, None
+        best: tuple[float, dict[str, Tensor], Score] | None = None
+        for done, share in enumerate(_BLENDS, start=1):
+            state = {
+                name: torch.lerp(heads[name], tensor, share)
+                if tensor.is_floating_point()
+                else tensor
+                for name, tensor in towers.items()
+            }
+            self.model.load_state_dict(state)
+            score = self.dev.score(self.model)
+            self._tell("blend", done, len(_BLENDS), f"{share:.2f}: {score}")
+            if best is None or score.total > best[0]:
+                best = (score.total, state, score)
+        assert best is not None
+        return best[1], best[2]
+
+    def write(self, state: dict[str, Tensor]) -> str:
+        """Write the checkpoint; gives its fingerprint."""
+        checkpoint = Checkpoint(
+            NAME, ARCHITECTURES[NAME], PREPROCESSING[NAME], self.tokenizer.definition, state
+        )
+        return write_checkpoint(checkpoint, self.settings.out)
+
+    def _fit(
+        self, stage: str, fit: FitSettings, groups: list[RateGroup], step: StepFunction
+    ) -> dict[str, Tensor]:
+        state_file = self.settings.run_folder / f"{stage}.safetensors"
+        trainer = Trainer(self.model, groups, fit, state_file)
+        trainer.resume()
+
+        def after_step(done: int, loss: float) -> None:
+            message = f"loss {loss:.3f}"
+            if self.dev and (done % self.settings.evaluate_steps == 0 or done == fit.steps):
+                with trainer.averaged() as model:
+                    message += f", {self.dev.score(model)}"
+            self._tell(stage, done, fit.steps, message)
+
+        trainer.run(step, after_step)
+        with trainer.averaged() as model:
+            averaged = copy.deepcopy(model.state_dict())
+        self.model.load_state_dict(averaged)
+        return averaged
+
+    def _tower_step(self, number: int, random: torch.Generator) -> Tensor:
+        corpus, blocks = self.corpus, self.settings.frozen_blocks
+        drawn = draw(corpus, self.settings.tower_sizes, number, self.settings.seed + 1, random)
+        images = [
+            self._image_chunk(
+                drawn.photos[at : at + _IMAGE_CHUNK], drawn.views[at : at + _IMAGE_CHUNK], blocks
+            )
+            for at in range(0, len(drawn.photos), _IMAGE_CHUNK)
+        ]
+        tokens = [corpus.texts.tokens[row] for row in drawn.text_rows.tolist()]
+        texts, places = text_chunks(self.text_tower, tokens, _TEXT_CHUNK)
+
+        def loss_of(image_features: Tensor, text_features: Tensor) -> Tensor:
+            return objective(
+                self.model,
+                self.classifier,
+                self.settings.weights,
+                drawn.targets,
+                image_features,
+                text_features[places],
+            )
+
+        return backward_in_chunks([images, texts], loss_of)
+
+    def _image_chunk(self, photos: Tensor, views: Tensor, blocks: int) -> Callable[[], Tensor]:
+        def chunk() -> Tensor:
+            return self.image_tower.finish(self.corpus.activations.batch(photos, views), blocks)
+
+        return chunk
+
+    def _freeze_lower(self) -> None:
+        lower = [self.image_tower.stem, *self.image_tower.blocks[: self.settings.frozen_blocks]]
+        # Word vectors of the few words in the captions must not move away from all the others.
+        for module in (*lower, self.text_tower.embeddings):
+            module.requires_grad_(requires_grad=False)
+
+    def _read_corpus(self) -> Corpus:
+        settings = self.settings
+        captioned = [photo for table in settings.pairs for photo in read_pairs(table)]
+        if not captioned:
+            raise TrainingError("No table of pairs was given.")
+        others = [path for source in settings.photos for path in read_photos(source)]
+        concepts = read_concepts()
+        texts = read_texts(
+            [
+                *(text for photo in captioned for text in photo.captions),
+                *(text for prompts in concepts.class_prompts for text in prompts),
+                *(text for prompts in concepts.group_prompts for text in prompts),
+            ],
+            self.tokenizer,
+            copy.deepcopy(self.text_tower).to(dtype=native_precision()),
+            lambda done, total: self._tell("texts", done, total),
+        )
+        activations = self._take_views([*(photo.path for photo in captioned), *others], "views")
+        return Corpus(
+            activations=activations,
+            logits=activations.features @ self.classifier.weight.T + self.classifier.bias,
+            texts=texts,
+            captions=[texts.rows_of(photo.captions) for photo in captioned],
+            class_prompts=[texts.rows_of(prompts) for prompts in concepts.class_prompts],
+            group_prompts=[texts.rows_of(prompts) for prompts in concepts.group_prompts],
+            membership=concepts.membership,
+            classifier=self.classifier,
+            synthesis=fit_synthesis(activations.features[:, 0], self.classifier),
+        )
+
+    def _read_dev(self) -> DevSplit | None:
+        if self.settings.dev is None:
+            return None
+        photos = read_pairs(self.settings.dev)
+        activations = self._take_views([photo.path for photo in photos], "dev", views=1)
+        return DevSplit(
+            photos,
+            activations,
+            self.settings.frozen_blocks,
+            activations.features[:, 0] @ self.classifier.weight.T + self.classifier.bias,
+            read_concepts().names,
+            self.tokenizer,
+        )
+
+    def _take_views(self, photos: list[Path], stage: str, views: int | None = None) -> Activations:
+        tower = copy.deepcopy(self.image_tower)
+        fold_norms(tower)
+        tower.to(dtype=native_precision())
+        as_channels_last(tower)
+        return take_views(
+            photos,
+            tower,
+            PREPROCESSING[NAME],
+            blocks=self.settings.frozen_blocks,
+            views=views or self.settings.views,
+            seed=self.settings.seed,
+            file=self.settings.run_folder / f"{stage}.activations",
+            progress=lambda done, total: self._tell(stage, done, total),
+        )
+
+    def _tell(self, stage: str, done: int, total: int, message: str = "") -> None:
+        self.progress(Progress(stage, done, total, message))
