@@ -186,6 +186,33 @@ def compact(
         typer.echo("\n".join(f"{name}: {value}" for name, value in trained.items()))
 
 
+@cli.command(epilog="Example: beholder verify --json")
+def verify(as_json: Json = False) -> None:
+    """Compare files, rows, embeddings and index; exit status 1 when something disagrees."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from app.services import open_services
+
+    with failures_in_one_line() as settings, open_services(settings) as services:
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("Comparing", total=None)
+            found = services.verifier.run(
+                lambda done, total: progress.update(task, completed=done, total=total)
+            )
+        count = services.library.count()
+    if as_json:
+        _print_json({"images": count, "disagreements": [asdict(one) for one in found]})
+    else:
+        for one in found:
+            typer.echo(f"{one.kind}: {one.image_id or one.image_number} {one.filename or ''}")
+        typer.echo(f"{count} images, {len(found)} disagreements")
+    if found:
+        raise typer.Exit(1)
+
+
 @cli.command(epilog="Example: BEHOLDER_DATABASE_URL=postgresql://… beholder migrate")
 def migrate() -> None:
     """Bring the database to the newest revision; `serve` does it too."""

@@ -22,6 +22,7 @@ from index import (
     Reindexer,
     Searcher,
     StorageError,
+    Verifier,
     Versions,
     migrate,
 )
@@ -44,6 +45,7 @@ class Services:
     importer: Importer
     searcher: Searcher
     reindexer: Reindexer
+    verifier: Verifier
     jobs: JobQueue
 
 
@@ -93,5 +95,6 @@ def open_services(
             importer=Importer(indexer, blobs, limits),
             searcher=Searcher(database, live, pictures),
             reindexer=Reindexer(database, blobs, encoders, pictures),
+            verifier=Verifier(database, blobs, live),
             jobs=JobQueue(database),
         )

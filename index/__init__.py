@@ -52,6 +52,7 @@ from index.store.jobs import Job, LeaseLost
 from index.store.migrating import migrate
 from index.store.model_versions import ModelVersion
 from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
+from index.verifier import Disagreement, Verifier
 from index.versions import Versions
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DigestMismatch",
     "DimensionMismatch",
+    "Disagreement",
     "EmbeddingRejected",
     "EmptyQuery",
     "Encoders",
@@ -108,6 +110,7 @@ __all__ = [
     "TextPart",
     "TextRejected",
     "Upload",
+    "Verifier",
     "Versions",
     "Words",
     "condition",

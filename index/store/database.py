@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -114,6 +115,8 @@ def _translated() -> Iterator[None]:
         if "disk is full" in reason or "No space left" in reason:
             raise StorageFull(Path("database"), reason) from error
         raise DatabaseUnavailable(reason) from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailable("every connection is in use") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable("the connection was lost") from error
