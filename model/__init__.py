@@ -4,7 +4,7 @@ Other layers import from here only.
 """
 
 from model.embedding_queue import EmbeddedText, EmbeddingQueue
-from model.encoder import Encoder, TextEmbeddings, load_encoder, set_threads
+from model.encoder import SHIPPED_MODELS, Encoder, TextEmbeddings, load_encoder, set_threads
 from model.errors import (
     CheckpointDamaged,
     CheckpointError,
@@ -25,16 +25,22 @@ from model.errors import (
     TrainingError,
     UnsupportedFormat,
 )
+from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
 from model.images import ImageLimits, Picture, decode
 from model.thumbnails import thumbnail
+from model.training.compact import CompactSettings, Trained, TrainingProgress, train_compact
 from model.zero_shot import PROMPT_TEMPLATES, Prediction, classify
 
 __all__ = [
+    "MEDIA_TYPES",
     "PROMPT_TEMPLATES",
+    "SHIPPED_MODELS",
+    "SNIFF_BYTES",
     "CheckpointDamaged",
     "CheckpointError",
     "CheckpointMismatch",
     "CheckpointNotFound",
+    "CompactSettings",
     "DamagedImage",
     "EmbeddedText",
     "EmbeddingQueue",
@@ -54,11 +60,15 @@ __all__ = [
     "TextEmbeddings",
     "TextError",
     "TextTooLong",
+    "Trained",
     "TrainingError",
+    "TrainingProgress",
     "UnsupportedFormat",
     "classify",
     "decode",
     "load_encoder",
     "set_threads",
+    "sniff",
     "thumbnail",
+    "train_compact",
 ]

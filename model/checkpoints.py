@@ -58,7 +58,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> str:
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in checkpoint.tensors.items()
     }
-    content = save(tensors, metadata)
+    content = _in_fixed_order(save(tensors, metadata))
     digest = hashlib.sha256(content).hexdigest()
     content = content.replace(_digest_field(_NO_DIGEST), _digest_field(digest), 1)
     write_durably(path, content)
@@ -146,6 +146,16 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _in_fixed_order(content: bytes) -> bytes:
+    """The same file with its metadata sorted; the library's order changes from run to run."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # The format wants tensors to start at a multiple of eight.
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def _metadata(content: bytes, path: Path) -> dict[str, str]:

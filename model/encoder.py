@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,15 @@ from model.preprocessing import Preprocessing, to_square, to_tensor
 from model.tokenizers import Tokenizer, Tokens, pad
 from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
 
+# The names that `load_encoder` finds without a path.
+SHIPPED_MODELS = ("compact",)
+
 # Larger batches are no faster on processors and only hold more memory.
 _IMAGES_AT_ONCE = 16
 _TEXTS_AT_ONCE = 32
+
+# Names that `load_encoder` takes beside paths.
+SHIPPED_MODELS = ("compact",)
 
 _log = structlog.get_logger()
 
@@ -168,6 +174,8 @@ def _prepared(model: DualEncoder, precision: torch.dtype) -> DualEncoder:
 
 @contextlib.contextmanager
 def _checkpoint_path(name_or_path: str) -> Iterator[Path]:
-    shipped = files("model") / "weights" / f"{name_or_path}.safetensors"
-    is_name = "/" not in name_or_path and "\\" not in name_or_path
-    yield Path(str(shipped)) if is_name and shipped.is_file() else Path(name_or_path)
+    if name_or_path not in SHIPPED_MODELS:
+        yield Path(name_or_path)
+        return
+    with as_file(files("model") / "weights" / f"{name_or_path}.safetensors") as path:
+        yield path

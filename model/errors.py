@@ -10,6 +10,7 @@ ModelError
 │   ├── EmptyText
 │   └── TextTooLong
 ├── LabelError
+├── QueueFull
 ├── CheckpointError
 │   ├── CheckpointNotFound
 │   ├── CheckpointDamaged
@@ -108,6 +109,18 @@ class LabelError(ModelError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class QueueFull(ModelError):
+    """More waits for the encoder than it gets to soon; try again in `retry_after_seconds`."""
+
+    def __init__(self, waiting: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"{waiting} pictures and texts wait for the model already; "
+            f"try again in {retry_after_seconds} s."
+        )
+        self.waiting = waiting
+        self.retry_after_seconds = retry_after_seconds
 
 
 class CheckpointError(ModelError):

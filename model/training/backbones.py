@@ -61,7 +61,7 @@ def read_image_backbone() -> tuple[dict[str, Tensor], Classifier]:
     """
     state = _read_pth(_package_folder(_IMAGE_PACKAGE) / "models")
     classifier = Classifier(state.pop("_fc.weight"), state.pop("_fc.bias"))
-    return _renamed(state, _IMAGE_RULES), classifier
+    return to_image_state(state), classifier
 
 
 def read_text_backbone(positions: int) -> tuple[dict[str, Tensor], str]:
@@ -71,14 +71,24 @@ def read_text_backbone(positions: int) -> tuple[dict[str, Tensor], str]:
     Raises TrainingError when the package is not installed.
     """
     folder = _package_folder(_TEXT_PACKAGE) / "model"
-    state = load_file(folder / "model.safetensors")
+    state = to_text_state(load_file(folder / "model.safetensors"), positions)
+    return state, (folder / "tokenizer.json").read_text(encoding="utf-8")
+
+
+def to_image_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names of the EfficientNet port for torch, without its classifier, as `EfficientNetLite`'s."""
+    return _renamed(state, _IMAGE_RULES)
+
+
+def to_text_state(state: Mapping[str, Tensor], positions: int) -> dict[str, Tensor]:
+    """Names of Hugging Face's BERT as `Bert`'s, with the first `positions` positions."""
+    renamed = _renamed(state, _TEXT_RULES)
     # Sentence-BERT pools by the mean: the next-sentence pooler and the position counter are unused.
     for unused in ("embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias"):
-        state.pop(unused)
-    renamed = _renamed(state, _TEXT_RULES)
+        renamed.pop(unused, None)
     renamed["embeddings.positions.weight"] = renamed["embeddings.positions.weight"][:positions]
     renamed["embeddings.segment.weight"] = renamed["embeddings.segment.weight"][:1]
-    return renamed, (folder / "tokenizer.json").read_text(encoding="utf-8")
+    return renamed
 
 
 def _package_folder(package: str) -> Path:

@@ -78,7 +78,7 @@ class CompactSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """Where a run is: `done` of `total` in `stage`; `message` has the loss or a measured score."""
 
     stage: str
@@ -96,7 +96,9 @@ class Trained:
     score: Score | None
 
 
-def train_compact(settings: CompactSettings, progress: Callable[[Progress], None]) -> Trained:
+def train_compact(
+    settings: CompactSettings, progress: Callable[[TrainingProgress], None]
+) -> Trained:
     """Make the compact model and write it to `settings.out`. The same command repeats the result.
 
     Raises TrainingError for tables, packages or states that cannot be used, NonFiniteLoss when
@@ -113,7 +115,9 @@ def train_compact(settings: CompactSettings, progress: Callable[[Progress], None
 class _Run:
     """The model in the making and all it learns from."""
 
-    def __init__(self, settings: CompactSettings, progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self, settings: CompactSettings, progress: Callable[[TrainingProgress], None]
+    ) -> None:
         self.settings = settings
         self.progress = progress
         architecture = ARCHITECTURES[NAME]
@@ -318,4 +322,4 @@ class _Run:
         )
 
     def _tell(self, stage: str, done: int, total: int, message: str = "") -> None:
-        self.progress(Progress(stage, done, total, message))
+        self.progress(TrainingProgress(stage, done, total, message))
