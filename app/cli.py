@@ -34,6 +34,9 @@ cli = typer.Typer(
 train = typer.Typer(help="Train a model.", no_args_is_help=True)
 cli.add_typer(train, name="train")
 
+models = typer.Typer(help="See and switch model versions.", no_args_is_help=True)
+cli.add_typer(models, name="models")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
@@ -184,6 +187,61 @@ def compact(
         _print_json(trained)
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in trained.items()))
+
+
+@models.command("list", epilog="Example: beholder models list --json")
+def list_models(as_json: Json = False) -> None:
+    """Show every model version, newest first."""
+    from app.api.models import model_out
+    from app.services import open_services
+
+    with failures_in_one_line() as settings, open_services(settings) as services:
+        versions = services.versions.all()
+    if as_json:
+        _print_json([model_out(version).model_dump(mode="json") for version in versions])
+        return
+    for version in versions:
+        created = version.created_at.strftime("%Y-%m-%d %H:%M")
+        typer.echo(f"{version.id}  {version.state:8}  {created}  {version.origin}")
+
+
+@models.command(epilog="Example: beholder models add ~/trained.safetensors")
+def add(
+    source: Annotated[str, typer.Argument(help="Name of a shipped model, or a checkpoint file.")],
+) -> None:
+    """Register a checkpoint; `beholder reindex --model-version ID` makes it live."""
+    from app.services import open_services
+
+    with failures_in_one_line() as settings, open_services(settings) as services:
+        version = services.versions.register(source, origin="registered")
+    typer.echo(version.id)
+
+
+@models.command(epilog="Example: beholder models promote compact-1a2b3c4d")
+def promote(version_id: Annotated[str, typer.Argument(help="A version that is ready.")]) -> None:
+    """Make a version live that has embedded every image."""
+    from app.services import open_services
+
+    with failures_in_one_line() as settings, open_services(settings) as services:
+        typer.echo(f"{services.versions.promote(version_id).id} is live")
+
+
+@models.command(epilog="Example: beholder models rollback")
+def rollback() -> None:
+    """Make the version live again that was before; nothing is embedded again."""
+    from app.services import open_services
+
+    with failures_in_one_line() as settings, open_services(settings) as services:
+        typer.echo(f"{services.versions.roll_back().id} is live")
+
+
+@models.command(epilog="Example: beholder models delete compact-1a2b3c4d")
+def delete(version_id: Annotated[str, typer.Argument(help="A version that is not live.")]) -> None:
+    """Remove a version and free its embeddings."""
+    from app.services import open_services
+
+    with failures_in_one_line() as settings, open_services(settings) as services:
+        services.versions.discard(version_id)
 
 
 @cli.command(epilog="Example: beholder verify --json")

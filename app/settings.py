@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,10 @@ class Settings(BaseSettings):
         default="compact",
         min_length=1,
         description="Name or checkpoint path of the model at the first start and for `reindex`.",
+    )
+    model_roots: tuple[Path, ...] = Field(
+        default=(),
+        description="Folders, as a JSON list, whose checkpoints the API may register.",
     )
     max_bytes: int = Field(
         default=50_000_000, ge=1_000, le=2_000_000_000, description="Largest image file, in bytes."
@@ -92,9 +97,12 @@ class Settings(BaseSettings):
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process these very settings; one may be a password."""
-        values = self.model_dump(exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True)
         values["database_url"] = self.effective_database_url
-        return {f"BEHOLDER_{name.upper()}": str(value) for name, value in values.items()}
+        return {
+            f"BEHOLDER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
 
     @property
     def image_limits(self) -> ImageLimits:

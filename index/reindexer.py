@@ -56,8 +56,12 @@ class Reindexer:
         self._encoders = encoders
         self._pictures = pictures
 
-    def run(self, version_id: str, report: Callable[[int, int], bool]) -> Reindexed:
+    def run(
+        self, version_id: str, report: Callable[[int, int], bool], *, is_to_go_live: bool = True
+    ) -> Reindexed:
         """Embed what the version lacks, then promote it in the same moment as nothing is missing.
+
+        If it is not to go live it becomes ready, to be promoted in an instant later.
 
         `report` gets how many images are embedded and how many there are, and answers whether to
         stop. Images whose file is gone or damaged are left out and named in the answer; where the
@@ -78,7 +82,7 @@ class Reindexer:
             while True:
                 batch = self._missing(version_id, failures)
                 if not batch:
-                    if self._promote(version_id, failures):
+                    if self._complete(version_id, failures, is_to_go_live=is_to_go_live):
                         break
                     continue
                 if report(*self._progress(version_id)):
@@ -161,12 +165,15 @@ class Reindexer:
             present = images.hold(session, list(vectors))
             embeddings.put(session, version_id, {number: vectors[number] for number in present})
 
-    def _promote(self, version_id: str, failures: dict[int, str]) -> bool:
-        """Make it live unless an image came that lacks its embedding; gives whether it is."""
+    def _complete(self, version_id: str, failures: dict[int, str], *, is_to_go_live: bool) -> bool:
+        """Make it live or ready unless an image came that it lacks; gives whether it is."""
         with self._database.writing() as session:
             changes.take_lock(session)
             missing = embeddings.missing(session, version_id, limit=len(failures) + 1)
             if any(number not in failures for number, _ in missing):
                 return False
-            model_versions.promote(session, version_id)
+            if is_to_go_live:
+                model_versions.promote(session, version_id)
+            else:
+                model_versions.set_state(session, version_id, "ready")
             return True

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from index.blobs import digest, stored_errors, sync
 from index.encoders import Encoders
 from index.errors import Conflict
-from index.store import changes, jobs, model_versions
+from index.store import changes, embeddings, jobs, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
 from model import Encoder
@@ -76,7 +76,7 @@ class Versions:
             version = model_versions.get(session, version_id)
             if version.state == "live":
                 raise Conflict(f"The model version {version_id} is live already.")
-            model_versions.start_building(session, version_id)
+            model_versions.set_state(session, version_id, "building")
         return version
 
     def get(self, version_id: str) -> ModelVersion:
@@ -88,6 +88,30 @@ class Versions:
         """Every version, newest first. Raises DatabaseUnavailable."""
         with self._database.reading() as session:
             return model_versions.all_versions(session)
+
+    def promote(self, version_id: str) -> ModelVersion:
+        """Make a version live, in one committed change that every process follows.
+
+        Raises NotFound, Conflict when it is live already or an image lacks its embedding.
+        """
+        with self._database.writing() as session:
+            changes.take_lock(session)
+            model_versions.get(session, version_id)
+            if embeddings.missing(session, version_id, limit=1):
+                raise Conflict(
+                    f"The model version {version_id} has not embedded every image; "
+                    "reindex to it instead."
+                )
+            model_versions.promote(session, version_id)
+            return model_versions.get(session, version_id)
+
+    def roll_back(self) -> ModelVersion:
+        """Make the version live again that was before; Conflict without one, else as `promote`."""
+        with self._database.reading() as session:
+            before = model_versions.previous(session)
+        if before is None:
+            raise Conflict("There is no earlier model version to go back to.")
+        return self.promote(before.id)
 
     def discard(self, version_id: str) -> None:
         """Remove a version that is not live, with its embeddings. Raises NotFound, Conflict."""

@@ -29,8 +29,12 @@ async def start_reindex(
     body: schemas.ReindexIn | None = None,
 ) -> schemas.JobOut:
     """Embed every image again beside the live version, then switch; searches go on meanwhile."""
-    wanted = body.model_version if body else None
-    job = await lanes.read.run(reindex.enqueue, services, wanted)
+    wanted = body or schemas.ReindexIn()
+
+    def enqueue() -> Job:
+        return reindex.enqueue(services, wanted.model_version, is_to_go_live=wanted.promote)
+
+    job = await lanes.read.run(enqueue)
     response.headers["Location"] = f"{services.settings.root_path}/v1/jobs/{job.id}"
     return job_out(job)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from pathlib import Path
+
+from fastapi import APIRouter, Response
 
 from app.api import schemas
 from app.api.dependencies import LanesDep, ServicesDep
+from app.errors import FieldInvalid
+from app.settings import Settings
 from index import ModelVersion
+from model import SHIPPED_MODELS
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -24,6 +29,59 @@ async def get_model(
 ) -> schemas.ModelOut:
     """One model version."""
     return model_out(await lanes.read.run(services.versions.get, version_id))
+
+
+@router.post("", status_code=201)
+async def register_model(
+    body: schemas.ModelIn, response: Response, services: ServicesDep, lanes: LanesDep
+) -> schemas.ModelOut:
+    """Make a version of a checkpoint; a reindex fills it, and promotes it unless told not to."""
+
+    def register() -> ModelVersion:
+        source = allowed_source(body.source, services.settings)
+        return services.versions.register(source, origin="registered")
+
+    version = await lanes.read.run(register)
+    response.headers["Location"] = f"{services.settings.root_path}/v1/models/{version.id}"
+    return model_out(version)
+
+
+@router.post("/rollback")
+async def roll_back(services: ServicesDep, lanes: LanesDep) -> schemas.ModelOut:
+    """Make the version live again that was before; nothing is embedded again."""
+    return model_out(await lanes.read.run(services.versions.roll_back))
+
+
+@router.post("/{version_id}/promote")
+async def promote_model(
+    version_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+) -> schemas.ModelOut:
+    """Make a version live that has embedded every image."""
+    return model_out(await lanes.read.run(services.versions.promote, version_id))
+
+
+@router.delete("/{version_id}", status_code=204)
+async def delete_model(version_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> None:
+    """Remove a version that is not live, and free its embeddings."""
+    await lanes.read.run(services.versions.discard, version_id)
+
+
+def allowed_source(source: str, settings: Settings) -> str:
+    """The name of a shipped model, or the path of a file below an allowed root.
+
+    Raises FieldInvalid for any other path: what is read is the server's, and a stranger asks.
+    """
+    if source in SHIPPED_MODELS:
+        return source
+    path = Path(source).resolve()
+    roots = [settings.data_dir / "models", *settings.model_roots]
+    if not any(path.is_relative_to(root.resolve()) for root in roots):
+        raise FieldInvalid(
+            "/source",
+            f"give {' or '.join(SHIPPED_MODELS)}, or a path below a folder that "
+            "BEHOLDER_MODEL_ROOTS names",
+        )
+    return str(path)
 
 
 def model_out(version: ModelVersion) -> schemas.ModelOut:

@@ -224,6 +224,17 @@ class ReindexIn(Incoming):
     """Which version to fill and promote; without one, a fresh version of the configured model."""
 
     model_version: Id | None = None
+    promote: bool = Field(
+        default=True, description="Whether to go live when every image is embedded."
+    )
+
+
+class ModelIn(Incoming):
+    """A checkpoint to make a model version of."""
+
+    source: Annotated[Text, StringConstraints(min_length=1, max_length=4_096)] = Field(
+        description="The name of a model that is shipped, or a path below an allowed root."
+    )
 
 
 class ProgressOut(BaseModel):

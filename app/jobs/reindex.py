@@ -12,18 +12,21 @@ KIND = "reindex"
 FAILURES_SHOWN = 1_000
 
 
-def enqueue(services: Services, version_id: str | None) -> Job:
+def enqueue(services: Services, version_id: str | None, *, is_to_go_live: bool = True) -> Job:
     """A waiting reindex to this version, or to a fresh one of the configured model.
 
     Raises NotFound, Conflict when the version is live, CheckpointError, DatabaseUnavailable.
     """
     version = services.versions.to_build(version_id, services.settings.model)
-    return services.jobs.enqueue(KIND, {"model_version": version.id}, unit="images")
+    arguments = {"model_version": version.id, "promote": is_to_go_live}
+    return services.jobs.enqueue(KIND, arguments, unit="images")
 
 
 def run(services: Services, job: Job, report: Callable[[int, int], bool]) -> dict[str, Any]:
     """Do it; gives the job's result. Raises what `Reindexer.run` raises."""
-    done = services.reindexer.run(job.arguments["model_version"], report)
+    done = services.reindexer.run(
+        job.arguments["model_version"], report, is_to_go_live=job.arguments["promote"]
+    )
     services.versions.discard_superseded()
     return {
         "model_version": done.model_version,

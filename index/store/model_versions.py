@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from index.errors import Conflict, NotFound
@@ -82,13 +82,31 @@ def live(session: Session) -> ModelVersion | None:
 
 
 def embedding(session: Session) -> list[ModelVersion]:
-    """The versions that every new image is embedded by: the live one and those being built."""
+    """The versions that every new image is embedded by.
+
+    They are the live one, those being built or ready to be promoted, and the one that was live
+    before, so that going back to it needs no embedding.
+    """
+    serving = session.get(ServingRow, 1)
     rows = session.scalars(
         select(ModelVersionRow)
-        .where(ModelVersionRow.state.in_(["building", "live"]))
+        .where(
+            or_(
+                ModelVersionRow.state.in_(["building", "ready", "live"]),
+                ModelVersionRow.id == (serving and serving.previous_version),
+            )
+        )
         .order_by(ModelVersionRow.created_at)
     )
     return [_version(row) for row in rows]
+
+
+def previous(session: Session) -> ModelVersion | None:
+    """The version that was live before the present one; None when there is none to go back to."""
+    serving = session.get(ServingRow, 1)
+    if serving is None or serving.previous_version is None:
+        return None
+    return get(session, serving.previous_version)
 
 
 def promote(session: Session, version_id: str) -> int:
@@ -117,11 +135,11 @@ def promote(session: Session, version_id: str) -> int:
     return changes.append(session, "promote", [None], version_id)
 
 
-def start_building(session: Session, version_id: str) -> None:
+def set_state(session: Session, version_id: str, state: Literal["building", "ready"]) -> None:
     """Let every new image be embedded by this version too. Raises NotFound."""
     row = _row(session, version_id)
-    assert row.state != "live", "the live version embeds every image already"
-    row.state = "building"
+    assert row.state != "live", "only a promotion changes the live version"
+    row.state = state
 
 
 def give_up(session: Session, version_id: str) -> None:

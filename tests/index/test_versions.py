@@ -1,0 +1,91 @@
+"""The life of model versions: nothing goes live half filled, and the way back is open."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.services import Services
+from index import Conflict, NotFound, Query, TextPart
+from tests.index.uploading import BLUE, GREEN, RED, add, names_of
+
+
+def found(services: Services, text: str) -> tuple[str, list[str]]:
+    """The version that answers, and the file names of its hits."""
+    services.live.catch_up()
+    result = services.searcher.search(Query([TextPart(text)]))
+    return result.model_version, names_of(result)
+
+
+def ready_version(services: Services, source: str = "colour-1") -> str:
+    """A version that has embedded every image and waits to be promoted."""
+    version = services.versions.to_build(None, source)
+    services.reindexer.run(version.id, lambda *_: False, is_to_go_live=False)
+    assert services.versions.get(version.id).state == "ready"
+    return version.id
+
+
+def test_a_ready_version_goes_live_with_the_images_that_came_since(services: Services) -> None:
+    """Images uploaded after it was filled are embedded for it too, so promotion is instant."""
+    add(services, RED)
+    version = ready_version(services)
+    add(services, GREEN)
+    services.versions.promote(version)
+    assert found(services, "green") == (version, [f"{GREEN}-0.png", f"{RED}-0.png"])
+
+
+def test_going_back_loses_no_image_and_embeds_nothing(services: Services) -> None:
+    """What came under the new version is found under the old one as soon as it is live again."""
+    add(services, RED)
+    first = services.live.generation.version.id
+    second = ready_version(services)
+    services.versions.promote(second)
+    services.live.catch_up()
+    add(services, BLUE)
+    encoder = services.live.generation.queue.encoder
+    batches = list(encoder.batch_sizes)
+    services.versions.roll_back()
+    assert found(services, "blue") == (first, [f"{BLUE}-0.png", f"{RED}-0.png"])
+    assert encoder.batch_sizes == batches
+    services.versions.roll_back()
+    assert found(services, "blue")[0] == second
+
+
+def test_a_version_that_lacks_an_image_is_not_promoted(services: Services) -> None:
+    """A half filled version would hide images: the promotion is refused and nothing changes."""
+    add(services, RED)
+    live = services.live.generation.version.id
+    version = services.versions.register("colour-1", origin="registered")
+    with pytest.raises(Conflict, match="reindex"):
+        services.versions.promote(version.id)
+    with pytest.raises(Conflict, match="already"):
+        services.versions.promote(live)
+    with pytest.raises(NotFound):
+        services.versions.promote("no-such")
+    assert found(services, "red")[0] == live
+
+
+def test_there_is_no_way_back_from_the_first_version(services: Services) -> None:
+    """Rolling back without a before is a clear refusal."""
+    with pytest.raises(Conflict):
+        services.versions.roll_back()
+
+
+def test_the_live_version_can_not_be_deleted_and_others_can(services: Services) -> None:
+    """Deleting frees a version's embeddings; the way back is closed when it was the one before."""
+    add(services, RED)
+    first = services.live.generation.version.id
+    second = ready_version(services)
+    services.versions.promote(second)
+    with pytest.raises(Conflict):
+        services.versions.discard(second)
+    services.versions.discard(first)
+    assert [version.id for version in services.versions.all()] == [second]
+    with pytest.raises(Conflict):
+        services.versions.roll_back()
+    assert found(services, "red") == (second, [f"{RED}-0.png"])
+
+
+def test_weights_are_kept_in_the_data_folder(services: Services) -> None:
+    """A version works on after the file that it was made from is gone or replaced."""
+    version = services.versions.register("colour-2", origin="registered")
+    assert version.source.startswith(str(services.settings.data_dir))
