@@ -24,9 +24,6 @@ from model.preprocessing import Preprocessing, to_square, to_tensor
 from model.tokenizers import Tokenizer, Tokens, pad
 from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
 
-# The names that `load_encoder` finds without a path.
-SHIPPED_MODELS = ("compact",)
-
 # Larger batches are no faster on processors and only hold more memory.
 _IMAGES_AT_ONCE = 16
 _TEXTS_AT_ONCE = 32
