@@ -30,6 +30,7 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.orm import InstrumentedAttribute
 
 from index.errors import FilterError
 from index.store.json_members import JsonKind, JsonNumber, JsonText
@@ -58,7 +59,7 @@ OPERATORS = frozenset({*COMPARISONS, "ne", "in", "exists", "contains"})
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    column: Any
+    column: InstrumentedAttribute[Any] | ColumnElement[Any]
     read: Callable[[Json, str], Any]
 
 
@@ -128,11 +129,13 @@ def _leaf(leaf: Mapping[str, Json], pointer: str) -> Condition:
 
 
 def _column(field: _Field, op: str, value: Json, pointer: str) -> Condition:
-    column = field.column
+    column: Any = field.column
     if op == "exists":
-        return column.is_not(None) if value else column.is_(None)
+        is_there: Condition = column.is_not(None)
+        return is_there if value else not_(is_there)
     if op == "in":
-        return column.in_([field.read(item, f"{pointer}/{i}") for i, item in _list(value, pointer)])
+        values = [field.read(item, f"{pointer}/{i}") for i, item in _list(value, pointer)]
+        return _kept(column.in_(values))
     if op == "contains":
         if field.read is not _text:
             raise FilterError(pointer, "`contains` is for texts and tags")
@@ -199,7 +202,8 @@ def _equals(key: str, value: Json, pointer: str) -> Condition:
 def _contains(text: Any, value: str) -> ColumnElement[bool]:
     # The database makes both sides small: its rules and Python's differ (a final sigma).
     escaped = value.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return func.lower(text).like(func.lower(f"%{escaped}%"), escape="/")
+    found: ColumnElement[bool] = func.lower(text).like(func.lower(f"%{escaped}%"), escape="/")
+    return found
 
 
 def _is_kind(key: str, kind: str) -> Condition:
