@@ -65,7 +65,7 @@ def test_each_part_alone_can_be_learnt(part: str) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     assert losses[-1] > -1e-4
 
 
