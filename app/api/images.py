@@ -15,6 +15,7 @@ import index
 from app.api import problems, schemas
 from app.api.dependencies import Lanes, LanesDep, ServicesDep, form_schema, uploaded_form
 from app.api.forms import ReceivedFile, ReceivedForm
+from app.api.stored_files import stored_file
 from app.errors import AppError, FieldInvalid
 from app.services import Services
 from index import DEFAULT_COLLECTION, Added, ImageRecord, Upload, printable_name
@@ -31,7 +32,6 @@ FORM_FIELDS: dict[str, dict[str, Any]] = {
 }
 DIGEST_FIELD = {"sha256": {"type": "string", "description": "Refuse the file unless it has it."}}
 SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
-YEAR_SECONDS = 31_536_000
 
 
 def image_out(
@@ -181,17 +181,12 @@ async def get_file(
     """The bytes as they were uploaded; takes ranges."""
     image = await lanes.read.run(services.library.get, image_id)
     path = await lanes.read.run(services.library.file, image)
-    etag = f'"{image.sha256}"'
-    return _unless_known(
+    return stored_file(
         request,
-        etag,
-        FileResponse(
-            path,
-            media_type=image.media_type,
-            filename=image.filename,
-            content_disposition_type="inline",
-            headers={"ETag": etag, "Cache-Control": f"private, max-age={YEAR_SECONDS}, immutable"},
-        ),
+        path,
+        etag=image.sha256,
+        media_type=image.media_type,
+        filename=image.filename,
     )
 
 
@@ -208,16 +203,7 @@ async def get_thumbnail(
     """A WebP thumbnail, upright."""
     image = await lanes.read.run(services.library.get, image_id)
     path = await lanes.read.run(services.library.thumbnail, image, size)
-    etag = f'"{path.name}"'
-    return _unless_known(
-        request,
-        etag,
-        FileResponse(
-            path,
-            media_type="image/webp",
-            headers={"ETag": etag, "Cache-Control": f"private, max-age={YEAR_SECONDS}, immutable"},
-        ),
-    )
+    return stored_file(request, path, etag=path.name, media_type="image/webp")
 
 
 def merged(target: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -301,17 +287,3 @@ async def _add_all(
         for position, file in enumerate(files):
             group.start_soon(one, position, file)
     return [items[position] for position in range(len(files))]
-
-
-def _unless_known(request: Request, etag: str, full: Response) -> Response:
-    """The answer, or 304 when the asker has it already (RFC 9110, section 13.1.2)."""
-    known = [
-        tag.strip().removeprefix("W/")
-        for tag in request.headers.get("if-none-match", "").split(",")
-    ]
-    if etag in known or "*" in known:
-        return Response(
-            status_code=304,
-            headers={"ETag": etag, "Cache-Control": full.headers["Cache-Control"]},
-        )
-    return full
