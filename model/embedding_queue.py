@@ -24,7 +24,7 @@ REMEMBERED_TEXTS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedText:
-    """`vector` (D,) float32 of unit length; `is_truncated` if the text was over the context length."""
+    """`vector` (D,) is float32 of unit length; `is_truncated` tells that the text was cut."""
 
     vector: NDArray[np.float32]
     is_truncated: bool
@@ -71,16 +71,15 @@ class EmbeddingQueue:
         return self.embed_texts([text])[0]
 
     def embed_texts(self, texts: Sequence[str]) -> list[EmbeddedText]:
-        """The embedding of each text; waits for all. Raises EmptyText, TextTooLong, QueueFull."""
-        with self._condition:
-            known = {text: self._remembered[text] for text in texts if text in self._remembered}
-            for text in known:
-                self._remembered.move_to_end(text)
-            fresh = {text: Future[EmbeddedText]() for text in texts if text not in known}
-            self._check_room(len(fresh))
-            self._texts.extend(fresh.items())
-            self._condition.notify()
-        return [known[text] if text in known else fresh[text].result() for text in texts]
+        """The embedding of each text; waits for all. Raises EmptyText, TextTooLong, QueueFull.
+
+        However many there are, only a batch of them waits in the queue at a time.
+        """
+        distinct = list(dict.fromkeys(texts))
+        embedded: dict[str, EmbeddedText] = {}
+        for start in range(0, len(distinct), self._max_batch):
+            embedded |= self._embed_some(distinct[start : start + self._max_batch])
+        return [embedded[text] for text in texts]
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The embedding (D,) of one prepared picture; waits for it. Raises QueueFull."""
@@ -101,6 +100,17 @@ class EmbeddingQueue:
             self._is_closed = True
             self._condition.notify()
         self._thread.join()
+
+    def _embed_some(self, texts: Sequence[str]) -> dict[str, EmbeddedText]:
+        with self._condition:
+            known = {text: self._remembered[text] for text in texts if text in self._remembered}
+            for text in known:
+                self._remembered.move_to_end(text)
+            fresh = {text: Future[EmbeddedText]() for text in texts if text not in known}
+            self._check_room(len(fresh))
+            self._texts.extend(fresh.items())
+            self._condition.notify()
+        return known | {text: future.result() for text, future in fresh.items()}
 
     def _check_room(self, size: int) -> None:
         if size and (self._is_closed or self.waiting + size > self._max_waiting):

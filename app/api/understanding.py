@@ -10,15 +10,18 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 
 from app.api import schemas
+from app.api.body_caps import is_form
 from app.api.dependencies import Lane, LanesDep, ServicesDep, form_schema, uploaded_form
 from app.api.json_bodies import json_body, validated
 from app.errors import FieldInvalid, RequestTooLarge
 from app.services import Services
-from model import classify
+from model import PROMPT_TEMPLATES, classify
 
 router = APIRouter(prefix="/v1", tags=["understanding"])
 
 FILES_ALLOWED = 100
+# Some ten seconds of the text tower on two cores.
+PROMPTS_ALLOWED = 10_000
 JSON_BYTES = 10_000_000
 
 
@@ -38,7 +41,7 @@ JSON_BYTES = 10_000_000
 )
 async def embed(request: Request, services: ServicesDep, lanes: LanesDep) -> schemas.EmbeddingsOut:
     """The embeddings of texts (JSON) or pictures (multipart), of unit length."""
-    if request.headers.get("content-type", "").startswith("multipart/"):
+    if is_form(request.headers):
         return await _embed_files(request, services, lanes.upload)
     body = await json_body(request, schemas.TextsIn)
     return await lanes.search.run(_embed_texts, body.texts, services)
@@ -60,7 +63,7 @@ async def classify_image(
 ) -> schemas.ClassifyOut:
     """How likely each label describes the image, among the labels given."""
     names = frozenset({"labels", "templates", "image_id", "labels[]", "templates[]"})
-    if not request.headers.get("content-type", "").startswith("multipart/"):
+    if not is_form(request.headers):
         body = await json_body(request, schemas.ClassifyFields)
         return await lanes.search.run(_classify, body, None, services)
     async with uploaded_form(request, services, lanes.search, text_fields=names) as form:
@@ -130,6 +133,11 @@ def _classify(
 ) -> schemas.ClassifyOut:
     if (path is None) == (fields.image_id is None):
         raise FieldInvalid("/image_id", "give either a file or an image_id")
+    prompts = len(fields.labels) * len(fields.templates or PROMPT_TEMPLATES)
+    if prompts > PROMPTS_ALLOWED:
+        raise FieldInvalid(
+            "/labels", f"labels times templates are {prompts:,}; at most {PROMPTS_ALLOWED:,}"
+        )
     generation = services.live.generation
     queue = generation.queue
     if path is not None:

@@ -149,3 +149,14 @@ def test_a_closed_queue_refuses(encoder: SlowEncoder) -> None:
     queue.close()
     with pytest.raises(QueueFull):
         queue.embed_text("red")
+
+
+def test_more_texts_than_the_queue_holds_are_embedded_in_turn(
+    queue: EmbeddingQueue, encoder: SlowEncoder
+) -> None:
+    """A thousand labels are asked for in batches, repeats once, answered in the order given."""
+    encoder.gate.set()
+    texts = [f"red {number % 40}" for number in range(100)]
+    embedded = queue.embed_texts(texts)
+    for text, one in zip(texts, embedded, strict=True):
+        np.testing.assert_array_equal(one.vector, encoder.embed_texts([text]).vectors[0])
