@@ -18,8 +18,10 @@ from starlette.staticfiles import StaticFiles
 from app.api import images, jobs, models, operations, problems, search, understanding
 from app.api.dependencies import Lanes
 from app.api.middleware import Bounded, Observed, Prefixed
+from app.api.schemas import ProblemOut
 from app.services import Services, open_services
 from app.settings import Settings
+from app.sweeping import Sweeper
 from model import Encoder, load_encoder
 
 VERSION = "0.1.0"
@@ -55,7 +57,8 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
             lanes = Lanes.sized(
                 max_uploads_at_once=settings.max_uploads_at_once, max_waiting=settings.max_waiting
             )
-            yield State(services=services, lanes=lanes, registry=registry)
+            with Sweeper(services.library):
+                yield State(services=services, lanes=lanes, registry=registry)
         finally:
             await run_in_threadpool(context.__exit__, None, None, None)
 
@@ -64,6 +67,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
         version=VERSION,
         summary="Finds images by meaning.",
         lifespan=lifespan,
+        responses={"default": {"model": ProblemOut, "description": "A problem (RFC 9457)."}},
         generate_unique_id_function=_operation_id,
     )
     app.state.start_error = None

@@ -55,8 +55,7 @@ def open_services(
 ) -> Iterator[Services]:
     """Every service, ready; closed when the block ends, the index saved.
 
-    The database is migrated, the model loaded (at the first start it becomes the live version) and
-    what an earlier crash left in the data folder is swept.
+    The database is migrated and the model loaded; at the first start it becomes the live version.
 
     Raises DataFolderUnusable, DatabaseUnavailable, CheckpointError.
     """
@@ -81,7 +80,6 @@ def open_services(
         indexer = Indexer(database, blobs, encoders, live, pictures)
         stack.callback(indexer.close)
         library = Library(database, blobs, pictures)
-        library.sweep()
         yield Services(
             settings=settings,
             database=database,

@@ -7,6 +7,7 @@ incoming/                    uploads on their way; nothing here is an image yet
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -94,7 +95,7 @@ class BlobStore:
             for thumbnail in self.thumbnail_path(sha256, 0).parent.glob(f"{sha256}.*"):
                 thumbnail.unlink(missing_ok=True)
 
-    def sweep(self, used: Callable[[list[str]], set[str]]) -> int:
+    def sweep(self, used: Callable[[list[str]], set[str]], should_stop: Callable[[], bool]) -> int:
         """Remove what a crash left: old uploads, and old files whose digest `used` does not name.
 
         Only what is older than an hour goes, since a younger file may be of an upload that is
@@ -105,6 +106,8 @@ class BlobStore:
         for path in _files(self._incoming):
             removed += _remove_if_older(path, before)
         for folder in self._blobs.iterdir():
+            if should_stop():
+                break
             names = [path.name for path in _files(folder)]
             kept = used(names)
             for name in names:
@@ -145,7 +148,7 @@ def _place(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
     # The rename itself must survive a power cut, and that is a matter of the folders.
-    for folder in (target.parent, target.parent.parent):
+    for folder in list(target.parents)[:3]:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -160,13 +163,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _remove_if_older(path: Path, before: float) -> int:
-    try:
-        if path.stat().st_mtime >= before:
-            return 0
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    return 1
+    with stored_errors(path), contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mtime < before:
+            path.unlink()
+            return 1
+    return 0
 
 
 @contextmanager

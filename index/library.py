@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +74,14 @@ class Library:
             small = thumbnail(picture, kept)
         return self._blobs.keep_thumbnail(small, image.sha256, kept)
 
-    def sweep(self) -> int:
-        """Remove files that no image needs and that are older than an hour; gives how many."""
+    def sweep(self, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """Remove files that no image needs and that are older than an hour; gives how many.
+
+        Raises StorageError, DatabaseUnavailable.
+        """
 
         def used(digests: list[str]) -> set[str]:
             with self._database.reading() as session:
                 return images.digests_used(session, digests)
 
-        return self._blobs.sweep(used)
+        return self._blobs.sweep(used, should_stop)
