@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from app.api import body_caps
 from app.errors import FieldInvalid, MalformedForm, RequestTooLarge
 from index import BlobStore, member_pointer, stored_errors
 
 FIELD_BYTES = 100_000
+# All texts of a form together: they are kept in memory.
+FIELDS_BYTES = 1_000_000
 PARTS_ALLOWED = 10_000
 FEED_BYTES = 1 << 18
 
@@ -80,13 +83,16 @@ async def received_form(
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise MalformedForm("send multipart/form-data with a boundary")
-    announced = request.headers.get("content-length", "")
     allowed = rules.max_request_bytes
     if not rules.is_batch:
         allowed = min(allowed, rules.max_file_bytes + (1 << 20))
-    if announced.isdecimal() and int(announced) > allowed:
+    if body_caps.announces_more(request.headers, allowed):
         raise _too_large(rules)
-    receiver = _Receiver(options[b"boundary"], blobs, rules)
+    body_caps.allow(request.scope, allowed)
+    try:
+        receiver = _Receiver(options[b"boundary"], blobs, rules)
+    except FormParserError as error:
+        raise MalformedForm(str(error).rstrip(".")) from error
     try:
         await _read(request, receiver, allowed, rules, run)
         yield receiver.form
@@ -140,6 +146,7 @@ class _Receiver:
         self._name = ""
         self._filename: str | None = None
         self._text = bytearray()
+        self._text_bytes = 0
         self._file: BinaryIO | None = None
         self._size = 0
         self._seen = hashlib.sha256()
@@ -161,7 +168,7 @@ class _Receiver:
         """Parse more of the body. Raises MalformedForm, FieldInvalid, StorageError."""
         try:
             self._parser.write(data)
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise MalformedForm(str(error).rstrip(".")) from error
 
     def finish(self) -> None:
@@ -222,6 +229,12 @@ class _Receiver:
             if self._size > FIELD_BYTES:
                 raise FieldInvalid(
                     member_pointer("", self._name), f"send at most {FIELD_BYTES:,} bytes"
+                )
+            self._text_bytes += end - start
+            if self._text_bytes > FIELDS_BYTES:
+                raise FieldInvalid(
+                    member_pointer("", self._name),
+                    f"the fields have at most {FIELDS_BYTES:,} bytes together",
                 )
             self._text += data[start:end]
             return

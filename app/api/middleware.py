@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 
+import anyio
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
+from app.api.body_caps import allowed, announces_more, is_form
+from app.errors import RequestTooLarge
 
 log = structlog.get_logger()
 
@@ -20,6 +23,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # How much of a body that was refused is still read, so that its sender reads the answer: one that
 # is cut off in the middle of sending sees a broken connection instead.
 DRAINED_SECONDS = 10.0
+SETTING = "BEHOLDER_MAX_BYTES"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -87,9 +91,10 @@ class Observed:
         scope["request_id"] = request_id
         began = time.perf_counter()
         status = 500
+        is_started = False
 
         async def observed_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_started
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -97,11 +102,17 @@ class Observed:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Content-Security-Policy", _policy(scope))
+                is_started = True
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self._app(scope, receive, observed_send)
+        except Exception:
+            # Answered here, inside of the headers above; the server logs what goes on upwards.
+            if not is_started:
+                await problems.internal(request_id)(scope, receive, observed_send)
+            raise
         finally:
             seconds = time.perf_counter() - began
             # The pattern, not the path: ids as labels would grow without bound.
@@ -121,7 +132,7 @@ class Observed:
 class Bounded:
     """Refuses bodies over a cap while they arrive, and requests that another site's page sends.
 
-    Multipart bodies have caps of their own, which the form's reader enforces.
+    A form may be larger than the cap: its reader says so, since it keeps nothing in memory.
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
@@ -141,7 +152,11 @@ class Bounded:
             )
             await answer(scope, receive, send)
             return
-        is_form = headers.get("content-type", "").startswith("multipart/")
+        limit = self._max_body_bytes
+        if not is_form(headers) and announces_more(headers, limit):
+            answer = problems.response(problems.problem_of(RequestTooLarge(limit, SETTING)))
+            await answer(scope, receive, send)
+            return
         received = 0
         is_complete = False
 
@@ -151,10 +166,9 @@ class Bounded:
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 is_complete = not message.get("more_body", False)
-                if not is_form and received > self._max_body_bytes:
-                    raise HTTPException(
-                        413, f"A body that is no form has at most {self._max_body_bytes:,} bytes."
-                    )
+                # A form's reader raises the cap; who reads a form as JSON has not.
+                if received > allowed(scope, limit):
+                    raise HTTPException(413, str(RequestTooLarge(limit, SETTING)))
             else:
                 is_complete = True
             return message
@@ -165,11 +179,9 @@ class Bounded:
                 await send(message)
                 return
             await send({**message, "more_body": True})
-            until = time.monotonic() + DRAINED_SECONDS
-            while time.monotonic() < until:
-                rest = await receive()
-                if rest["type"] != "http.request" or not rest.get("more_body", False):
-                    break
+            with anyio.move_on_after(DRAINED_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await self._app(scope, bounded_receive, draining_send)

@@ -135,32 +135,41 @@ def install(app: FastAPI) -> None:
 
     async def invalid(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        fields = [
-            {"pointer": _pointer(entry["loc"]), "detail": entry["msg"]} for entry in error.errors()
-        ]
+        fields = [{"pointer": _pointer(entry), "detail": entry["msg"]} for entry in error.errors()]
         shown = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
         return response(document(INVALID_REQUEST, shown, fields[:100]))
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        phrase = HTTPStatus(error.status_code).phrase
-        kind = ProblemType(phrase.lower().replace(" ", "-"), error.status_code, phrase)
-        return response(document(kind, str(error.detail)), error.headers)
-
-    async def unknown(request: Request, _error: Exception) -> JSONResponse:
-        request_id = request.scope.get("request_id", "")
-        return response(
-            document(INTERNAL, f"The details are in the server's log under request {request_id}.")
-        )
+        return response(document(_http_type(error.status_code), str(error.detail)), error.headers)
 
     for base in (AppError, index.RetrievalError, model.ModelError):
         app.add_exception_handler(base, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unknown)
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
+def internal(request_id: str) -> JSONResponse:
+    """The answer to an error that nobody foresaw."""
+    return response(
+        document(INTERNAL, f"The details are in the server's log under request {request_id}.")
+    )
+
+
+def _http_type(status: int) -> ProblemType:
+    # The same kind of problem has one name, whether we found it or the framework.
+    ours = {404: index.NotFound, 413: app_errors.RequestTooLarge}
+    if status in ours:
+        return PROBLEM_TYPES[ours[status]]
+    phrase = HTTPStatus(status).phrase
+    return ProblemType(phrase.lower().replace(" ", "-"), status, phrase)
+
+
+def _pointer(entry: Mapping[str, Any]) -> str:
+    location: tuple[int | str, ...] = entry["loc"]
+    if entry["type"] == "json_invalid":
+        # It names the character where reading ended, which is no place in a document.
+        return ""
     # The first part says where (body, query, path); a pointer begins inside of it.
     parts = location[1:] if location and location[0] in {"body", "query", "path"} else location
     return reduce(index.member_pointer, parts, "")

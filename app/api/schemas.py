@@ -26,10 +26,12 @@ WEIGHT_ALLOWED = 100.0
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("the character U+0000 can't be stored or searched")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("half of a surrogate pair can't be stored or searched")
     return text
 
 
-# The one rule for every text that comes in: lone surrogates are refused by pydantic itself.
+# The one rule for every text that comes in.
 Text = Annotated[str, AfterValidator(_storable)]
 Tag = Annotated[Text, StringConstraints(max_length=100)]
 Id = Annotated[Text, StringConstraints(max_length=100)]

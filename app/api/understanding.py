@@ -15,6 +15,7 @@ from app.api.dependencies import Lane, LanesDep, ServicesDep, form_schema, uploa
 from app.api.json_bodies import json_body, validated
 from app.errors import FieldInvalid, RequestTooLarge
 from app.services import Services
+from index import EmbeddingRejected
 from model import PROMPT_TEMPLATES, classify
 
 router = APIRouter(prefix="/v1", tags=["understanding"])
@@ -120,12 +121,19 @@ async def _embed_files(request: Request, services: Services, lane: Lane) -> sche
 def _embeddings_out(
     vectors: NDArray[np.float32], model_version: str, warnings: list[str]
 ) -> schemas.EmbeddingsOut:
+    _check_finite(vectors)
     return schemas.EmbeddingsOut(
         embeddings=vectors.astype(float).tolist(),
         dimension=vectors.shape[1],
         model_version=model_version,
         warnings=warnings,
     )
+
+
+def _check_finite(numbers: NDArray[Any]) -> None:
+    # JSON has no NaN; answering null for a number would only move the surprise to the reader.
+    if not np.isfinite(numbers).all():
+        raise EmbeddingRejected("it is not finite")
 
 
 def _classify(
@@ -156,6 +164,7 @@ def _classify(
         logit_scale=queue.encoder.logit_scale,
         templates=fields.templates,
     )
+    _check_finite(np.array([prediction.score for prediction in predictions]))
     return schemas.ClassifyOut(
         predictions=[
             schemas.PredictionOut(
