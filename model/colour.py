@@ -9,6 +9,8 @@ from PIL import Image, ImageCms
 # What transparent parts lie on. Also what browsers and viewers show behind a picture.
 BACKGROUND = (255, 255, 255)
 
+_SCALED_AT_ONCE = 1_000_000
+
 _WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 
@@ -22,8 +24,10 @@ def to_eight_bits(image: Image.Image, sample_bits: int = 8) -> Image.Image:
     """
     if image.mode in _WIDE_MODES:
         return _narrow(image, sample_bits)
+    if image.mode in {"LA", "RGBA"}:
+        return image
     if image.has_transparency_data:
-        return image.convert("LA" if image.mode in {"1", "L", "La", "LA"} else "RGBA")
+        return image.convert("LA" if image.mode in {"1", "L", "La"} else "RGBA")
     if image.mode in {"L", "RGB", "CMYK"}:
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
@@ -48,30 +52,42 @@ def to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 def _narrow(image: Image.Image, sample_bits: int) -> Image.Image:
     samples = np.asarray(image)
-    grey = Image.fromarray(_scaled(samples, sample_bits))
+    grey = Image.fromarray(_eight_bits(samples, *_black_and_white(samples, sample_bits)))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        opaque = np.where(samples == transparent, 0, 255).astype(np.uint8)
+        opaque = np.where(samples == transparent, np.uint8(0), np.uint8(255))
         grey.putalpha(Image.fromarray(opaque))
     return grey
 
 
-def _scaled(samples: NDArray[np.generic], sample_bits: int) -> NDArray[np.uint8]:
-    values = np.nan_to_num(samples.astype(np.float32), posinf=0, neginf=0)
-    lowest, highest = float(values.min()), float(values.max())
-    low = 0.0
-    if samples.dtype.kind == "f" and lowest >= 0 and highest <= 1:
-        white = 1.0
-    elif lowest >= 0 and highest <= 255:
+def _black_and_white(samples: NDArray[np.generic], sample_bits: int) -> tuple[float, float]:
+    """The values that become 0 and 255."""
+    is_float = samples.dtype.kind == "f"
+    is_known = np.isfinite(samples)
+    known = samples if is_known.all() else samples[is_known]
+    if known.size == 0:
+        return 0.0, 1.0
+    lowest, highest = float(known.min()), float(known.max())
+    if lowest < 0 or highest > 65535:
+        # One level all over has no range to stretch.
+        return lowest, highest if highest > lowest else lowest + 1
+    if is_float and highest <= 1:
+        return 0.0, 1.0
+    if highest <= 255:
         # Masks, and 8-bit pictures converted to a wider mode; as 16 bits they would be black.
-        white = 255.0
-    elif lowest >= 0 and highest <= 65535:
-        white = 2.0**sample_bits - 1 if 8 < sample_bits < 16 else 65535.0
-    else:
-        low, white = lowest, highest
-    # One level below zero all over has no range to stretch.
-    scaled = (values - low) * (255.0 / ((white - low) or 1.0))
-    eight_bits: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return 0.0, 255.0
+    return 0.0, 2.0**sample_bits - 1 if 8 < sample_bits < 16 else 65535.0
+
+
+def _eight_bits(samples: NDArray[np.generic], black: float, white: float) -> NDArray[np.uint8]:
+    # In blocks of rows, since whole pictures of floats would take sixteen bytes a pixel.
+    rows = max(1, _SCALED_AT_ONCE // samples.shape[1])
+    eight_bits = np.empty(samples.shape, dtype=np.uint8)
+    for top in range(0, len(samples), rows):
+        block = samples[top : top + rows].astype(np.float64)
+        values = np.nan_to_num(block, nan=black, posinf=black, neginf=black)
+        scaled = np.rint((values - black) * (255 / (white - black)))
+        eight_bits[top : top + rows] = np.clip(scaled, 0, 255)
     return eight_bits
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from model.containers.still import Still, most_blocks
 from model.errors import DamagedImage
 
+# Phones write a few hundred tiles of seven numbers each.
+_MOST_NUMBERS = 200_000
+
 # An item entry of version 2 or 3: size, "infe", version and flags, item id, protection, item type.
 _EXIF_ITEM = re.compile(
     rb"infe(?:\x02.{3}(?P<short>.{2})|\x03.{3}(?P<long>.{4}))\0\0(?P<type>Exif)", re.DOTALL
@@ -79,7 +82,7 @@ def _item_data(data: bytes, inner: dict[bytes, tuple[int, int]], item: int) -> b
     sizes = reader.number(2)
     offset_bytes, length_bytes, base_bytes, index_bytes = (sizes >> s & 15 for s in (12, 8, 4, 0))
     wide = 4 if version == 2 else 2
-    for _ in range(min(reader.number(wide), most_blocks(len(data)))):
+    for _ in range(reader.number(wide)):
         found = reader.number(wide)
         is_in_box = version > 0 and reader.number(2) & 15 == 1
         reader.number(2)
@@ -99,14 +102,22 @@ def _item_data(data: bytes, inner: dict[bytes, tuple[int, int]], item: int) -> b
 
 
 class _Fields:
-    """Big-endian numbers one after the other; zero beyond the end."""
+    """Big-endian numbers one after the other.
+
+    Raises DamagedImage beyond the end, and after more numbers than any real table has: numbers may
+    be zero bytes wide, and a table of those has no end.
+    """
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         self._data = data
         self._position = start
         self._end = end
+        self._reads_left = _MOST_NUMBERS
 
     def number(self, size: int) -> int:
         start = self._position
         self._position += size
-        return int.from_bytes(self._data[start : min(start + size, self._end)], "big")
+        self._reads_left -= 1
+        if self._position > self._end or self._reads_left < 0:
+            raise DamagedImage("the file's table of parts is corrupt")
+        return int.from_bytes(self._data[start : self._position], "big")

@@ -5,6 +5,9 @@ import re
 from model.containers.still import Still, most_blocks
 from model.errors import DamagedImage, UnsupportedFormat
 
+# Before the scans, 0xFF that begins a segment or ends the file: fill bytes, stuffed bytes and
+# markers without a segment may stand anywhere.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
 _APP0, _APP1, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
@@ -37,8 +40,9 @@ def read(data: bytes) -> Still:
     exif: bytes | None = None
     icc_parts: list[bytes] = []
     position = 2
-    while True:
-        position, marker = _next_marker(data, position)
+    for _ in range(most_blocks(len(data))):
+        position = _next(_MARKER, data, position)
+        marker = data[position + 1]
         if marker == _END_OF_IMAGE:
             raise DamagedImage("the JPEG ends before its picture begins")
         if marker == _START_OF_SCAN:
@@ -54,6 +58,8 @@ def read(data: bytes) -> Still:
         elif _paints(marker, segment):
             kept.append(data[position:end])
         position = end
+    else:
+        raise DamagedImage("the JPEG has too many segments")
     if len(frames) != 1:
         raise DamagedImage("the JPEG has no frame header, or several")
     kept.append(data[position : _end_of_scans(data, position)])
@@ -62,20 +68,11 @@ def read(data: bytes) -> Still:
     )
 
 
-def _next_marker(data: bytes, position: int) -> tuple[int, int]:
-    """The place of the next marker's 0xFF and its code; bytes that are no marker are skipped."""
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(data):
-            raise DamagedImage("the JPEG is cut short")
-        marker = data[position + 1]
-        # Fill bytes, stuffed bytes and markers without a segment may stand anywhere.
-        if marker == 0xFF:
-            position += 1
-        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:
-            position += 2
-        else:
-            return position, marker
+def _next(marker: re.Pattern[bytes], data: bytes, position: int) -> int:
+    found = marker.search(data, position)
+    if found is None:
+        raise DamagedImage("the JPEG is cut short")
+    return found.start()
 
 
 def _segment_end(data: bytes, position: int) -> int:
@@ -116,10 +113,7 @@ def _end_of_scans(data: bytes, position: int) -> int:
         scans += marker == _START_OF_SCAN
         if scans > _MOST_SCANS:
             raise DamagedImage(f"the JPEG has more than {_MOST_SCANS} scans")
-        found = _MARKER_IN_SCAN.search(data, _segment_end(data, position))
-        if found is None:
-            raise DamagedImage("the JPEG is cut short")
-        position = found.start()
+        position = _next(_MARKER_IN_SCAN, data, _segment_end(data, position))
     raise DamagedImage("the JPEG has too many segments")
 
 

@@ -8,6 +8,12 @@ from model.errors import DamagedImage
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _GREY, _TRUECOLOUR = 0, 2
+# Interlacing (section 8): each pass begins at a column and row and takes every so many of them.
+_ADAM7 = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)  # fmt: skip
+_INFLATED_AT_ONCE = 1_000_000
 # Large display profiles take 3 MB; more is a decompression bomb.
 _MOST_PROFILE_BYTES = 8_000_000
 
@@ -23,7 +29,7 @@ def read(data: bytes) -> Still:
     """
     kept: list[bytes] = [SIGNATURE]
     header = b""
-    exif = icc_profile = None
+    exif = profile_chunk = None
     position = len(SIGNATURE)
     for _ in range(most_blocks(len(data))):
         length = int.from_bytes(data[position : position + 4], "big")
@@ -44,14 +50,14 @@ def read(data: bytes) -> Still:
         elif name == b"eXIf" and intact:
             exif = bytes(body)
         elif name == b"iCCP" and intact:
-            icc_profile = _inflated_profile(body)
+            profile_chunk = bytes(body)
         position = end
         if name == b"IEND":
             return Still(
                 data=b"".join(kept),
                 size=(int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")),
                 exif=exif,
-                icc_profile=icc_profile,
+                icc_profile=_inflated_profile(profile_chunk) if profile_chunk else None,
                 sample_bits=header[8],
             )
     raise DamagedImage("the PNG has too many chunks")
@@ -81,12 +87,49 @@ def _narrowed(header: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + b"tRNS" + body + checksum.to_bytes(4, "big")
 
 
-def _inflated_profile(body: memoryview) -> bytes | None:
+def _inflated_profile(body: bytes) -> bytes | None:
     """The ICC profile of an iCCP chunk (name, zero byte, method, zlib stream), None if broken."""
-    _, _, rest = bytes(body).partition(b"\0")
+    _, _, rest = body.partition(b"\0")
     inflater = zlib.decompressobj()
     try:
         profile = inflater.decompress(rest[1:], _MOST_PROFILE_BYTES)
     except zlib.error:
         return None
     return profile if inflater.eof else None
+
+
+def check_rows(still: Still) -> None:
+    """Check that the compressed pixels of what `read` gave are as many as its header promises.
+
+    The decoder ends with the compressed stream and leaves the rows that are missing black.
+    Inflating everything once more costs half a decode, so this is for pictures that end in black.
+
+    Raises DamagedImage.
+    """
+    data = still.data
+    missing = _raw_bytes(data[16:29])
+    inflater = zlib.decompressobj()
+    position = len(SIGNATURE)
+    while missing > 0 and position < len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] == b"IDAT":
+            packed = data[position + 8 : end - 4]
+            while packed and missing > 0:
+                missing -= len(inflater.decompress(packed, _INFLATED_AT_ONCE))
+                packed = inflater.unconsumed_tail
+        position = end
+    if missing > 0:
+        raise DamagedImage("the PNG has fewer rows than it says")
+
+
+def _raw_bytes(header: bytes) -> int:
+    """The bytes of all rows, each with its filter byte, before compression."""
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    bits = header[8] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[header[9]]
+    passes = _ADAM7 if header[12] else ((0, 0, 1, 1),)
+    raw_bytes = 0
+    for left, top, across, down in passes:
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            raw_bytes += rows * (1 + -(-columns * bits // 8))
+    return raw_bytes

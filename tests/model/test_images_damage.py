@@ -1,6 +1,7 @@
 """Files that are cut, altered or made up: a clear refusal or a whole picture, nothing else."""
 
 import random
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -11,7 +12,7 @@ from PIL import Image, ImageFile
 from model.errors import DamagedImage, ImageError
 from model.image_formats import sniff
 from model.images import ImageLimits, Picture, decode
-from tests.model.pictures import PNG_SIGNATURE, encoded, exif_block, photo
+from tests.model.pictures import PNG_SIGNATURE, encoded, exif_block, photo, png, png_chunk
 
 SMALL = (48, 40)
 
@@ -67,6 +68,47 @@ def test_one_flipped_byte_among_the_pixels_of_a_png_is_found() -> None:
         altered = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         with pytest.raises(DamagedImage, match="checksum"):
             decode(altered)
+
+
+# The depths that each colour type may have, and its samples a pixel.
+PNG_KINDS = {0: ((1, 2, 4, 8, 16), 1), 2: ((8, 16), 3), 3: ((1, 2, 4, 8), 1), 4: ((8, 16), 2),
+             6: ((8, 16), 4)}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "depth"), [(kind, depth) for kind in PNG_KINDS for depth in PNG_KINDS[kind][0]]
+)
+def test_a_png_with_fewer_rows_than_it_says_is_refused(colour_type: int, depth: int) -> None:
+    """Rows that are missing from the compressed pixels are not taken for black ones."""
+    palette = [(b"PLTE", bytes(6))] if colour_type == 3 else []
+    for width, height in ((3, 2), (5, 9), (33, 17)):
+        row = bytes(-(-width * PNG_KINDS[colour_type][1] * depth // 8))
+        whole = png((width, height), depth, colour_type, [row] * height, palette)
+        assert decode(whole).width == width
+        with pytest.raises(DamagedImage, match="fewer rows"):
+            decode(png((width, height), depth, colour_type, [row] * (height - 1), palette))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 9), (33, 17)])
+def test_an_interlaced_png_is_held_to_the_bytes_of_its_seven_passes(size: tuple[int, int]) -> None:
+    """A black interlaced picture is accepted whole and refused when a byte is missing."""
+    width, height = size
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+              (0, 1, 1, 2)]  # fmt: skip
+    rows = b"".join(
+        bytes(1 + len(range(left, width, across))) * len(range(top, height, down))
+        for left, top, across, down in passes
+        if left < width
+    )
+    for pixels, is_whole in ((rows, True), (rows[:-1], False)):
+        header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\0\0\0\1"
+        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
+        data = PNG_SIGNATURE + b"".join(png_chunk(name, body) for name, body in chunks)
+        if is_whole:
+            assert decode(data).height == height
+        else:
+            with pytest.raises(DamagedImage):
+                decode(data)
 
 
 @pytest.mark.parametrize(
