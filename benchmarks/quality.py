@@ -100,13 +100,12 @@ def embed_photos(encoder: Encoder, paths: Sequence[Path]) -> NDArray[np.float32]
     def prepared(path: Path) -> NDArray[np.uint8]:
         return encoder.prepare(decode(path, shorter_side=encoder.image_size))
 
-    rows = [np.empty((0, encoder.dimension), dtype=np.float32)]
     with ThreadPoolExecutor(2) as pool:
-        for start in range(0, len(paths), BATCH):
-            rows.append(
-                encoder.embed_pixels(list(pool.map(prepared, paths[start : start + BATCH])))
-            )
-    return np.concatenate(rows)
+        batches = [
+            encoder.embed_pixels(list(pool.map(prepared, paths[start : start + BATCH])))
+            for start in range(0, len(paths), BATCH)
+        ]
+    return np.concatenate(batches)
 
 
 def _measures(retrieval: Retrieval, direction: str) -> dict[str, float]:

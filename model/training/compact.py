@@ -43,7 +43,7 @@ _HEAD_SIZES = StepSizes(
     captioned=1024, captions_each=2, uncaptioned=256, classes=1000, groups=160, synthetic=384
 )
 _TOWER_SIZES = StepSizes(
-    captioned=256, captions_each=2, uncaptioned=64, classes=256, groups=64, synthetic=128
+    captioned=256, captions_each=1, uncaptioned=32, classes=96, groups=32, synthetic=96
 )
 
 
@@ -63,17 +63,20 @@ class CompactSettings:
     photos: tuple[Path, ...] = ()
     dev: Path | None = None
     views: int = 3
-    frozen_blocks: int = 11
+    frozen_blocks: int = 15
+    frozen_layers: int = 3
     seed: int = 0
-    heads: FitSettings = field(default_factory=lambda: FitSettings(400, 20, average_decay=0.98))
-    towers: FitSettings = field(default_factory=lambda: FitSettings(240, 20, checkpoint_steps=40))
+    heads: FitSettings = field(default_factory=lambda: FitSettings(160, 20, average_decay=0.95))
+    towers: FitSettings = field(
+        default_factory=lambda: FitSettings(200, 15, average_decay=0.98, checkpoint_steps=40)
+    )
     head_sizes: StepSizes = _HEAD_SIZES
     tower_sizes: StepSizes = _TOWER_SIZES
     weights: Weights = _WEIGHTS
     head_rate: float = 2e-3
     tower_head_rate: float = 3e-4
     image_rate: float = 2e-4
-    text_rate: float = 4e-5
+    text_rate: float = 5e-5
     evaluate_steps: int = 50
 
 
@@ -258,7 +261,8 @@ class _Run:
     def _freeze_lower(self) -> None:
         lower = [self.image_tower.stem, *self.image_tower.blocks[: self.settings.frozen_blocks]]
         # Word vectors of the few words in the captions must not move away from all the others.
-        for module in (*lower, self.text_tower.embeddings):
+        early = self.text_tower.layers[: self.settings.frozen_layers]
+        for module in (*lower, self.text_tower.embeddings, *early):
             module.requires_grad_(requires_grad=False)
 
     def _read_corpus(self) -> Corpus:
