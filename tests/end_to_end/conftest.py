@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.end_to_end.browser import WIDE, Visit, chromium, drawn_picture, sample_photo
+from tests.end_to_end.browser import (
+    PATIENCE_MS,
+    WIDE,
+    Visit,
+    chromium,
+    drawn_picture,
+    sample_photo,
+)
 from tests.end_to_end.serving import Server, serve
 
 RATIOS = ((480, 320), (320, 480), (400, 400), (640, 360), (300, 400), (900, 300))
@@ -43,7 +50,7 @@ def visitor(browser: Browser, server: Server) -> Iterator[Callable[..., Visit]]:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce", **options
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         visits.append(Visit(context.new_page(), server.url))
         return visits[-1]
 

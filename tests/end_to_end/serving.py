@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 120
+START_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True)

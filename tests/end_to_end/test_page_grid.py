@@ -98,14 +98,24 @@ def test_rows_fill_the_width_and_keep_the_aspect_ratios(visit: Visit, server: Se
             assert abs(box["width"] / box["height"] - ratio) / ratio < 0.01
 
 
-def test_grid_loads_thumbnails_only_and_gives_their_size(visit: Visit) -> None:
-    """No stored file goes over the wire for the grid, and nothing jumps when pictures arrive."""
+def test_grid_loads_thumbnails_only_and_gives_their_size(
+    visitor: Callable[..., Visit], server: Server
+) -> None:
+    """Of 4K pictures only small thumbnails go over the wire, to be kept by the browser."""
+    large = server.add("four-k.jpg", drawn_picture(4_000, 3840, 2160))
+    visit = visitor().open()
+    expect(visit.tile(large["id"])).to_be_visible()
     visit.page.wait_for_load_state("networkidle")
     pictures = [each for each in visit.requests if each.resource_type == "image"]
     asked = [urlsplit(each.url) for each in pictures if "/v1/" in each.url]
     assert asked
     assert all(each.path.endswith("/thumbnail") for each in asked)
     assert all(int(parse_qs(each.query)["size"][0]) <= 640 for each in asked)
+    answers = [answer for each in pictures if (answer := each.response())]
+    assert all(
+        "immutable" in answer.headers["cache-control"] for answer in answers if "/v1/" in answer.url
+    )
+    assert sum(len(answer.body()) for answer in answers) < 1_000_000
     for picture in visit.page.locator(".tile img").all():
         assert int(picture.get_attribute("width") or 0) > 0
         assert int(picture.get_attribute("height") or 0) > 0

@@ -134,3 +134,20 @@ def test_stepping_through_images_brings_the_grid_along(visit: Visit) -> None:
     visit.page.keyboard.press("Escape")
     expect(visit.tile(left)).to_be_focused()
     expect(visit.tile(left)).to_be_in_viewport()
+
+
+def test_closing_twice_in_a_row_goes_one_step_back(visit: Visit) -> None:
+    """Two keys pressed before the browser has gone back must not leave the list as well."""
+    visit.search("a boat on a lake")
+    visit.page.locator(".tile a").first.click()
+    expect(visit.detail).to_be_visible()
+    visit.page.evaluate(
+        """() => {
+          const press = () => new KeyboardEvent("keydown", { key: "Escape", bubbles: true });
+          document.querySelector("image-detail").dispatchEvent(press());
+          document.querySelector("image-detail").dispatchEvent(press());
+        }"""
+    )
+    expect(visit.detail).to_be_hidden()
+    visit.page.wait_for_timeout(200)
+    expect(visit.heading).to_have_text("“a boat on a lake”")

@@ -16,9 +16,8 @@ const pictures = new Map();
  */
 export async function keepPicture(file) {
   const url = await dataUrl(file.size > KEPT_AS_IS_BYTES ? await smaller(file) : file);
-  const key = [...crypto.getRandomValues(new Uint8Array(8))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
+  // Keys begin with the time, so that their order is their age.
+  const key = `${Date.now().toString(36)}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
   pictures.set(key, url);
   remember(key, url);
   return key;
@@ -26,7 +25,7 @@ export async function keepPicture(file) {
 
 /** @param {string} key @returns {string | null} something an <img> can show, null when this tab never had it */
 export function picturePreview(key) {
-  return pictures.get(key) ?? sessionStorage.getItem(STORAGE_PREFIX + key);
+  return pictures.get(key) ?? tabStorage()?.getItem(STORAGE_PREFIX + key) ?? null;
 }
 
 /** @param {string} key @returns {string} @throws {Problem} when this tab does not have the picture */
@@ -43,17 +42,29 @@ export function pictureBase64(key) {
 
 /** @param {string} key @param {string} url */
 function remember(key, url) {
-  const older = Object.keys(sessionStorage).filter((name) => name.startsWith(STORAGE_PREFIX));
+  const storage = tabStorage();
+  if (storage === null) return;
+  const older = Object.keys(storage).filter((name) => name.startsWith(STORAGE_PREFIX));
+  older.sort();
   for (;;) {
     try {
-      sessionStorage.setItem(STORAGE_PREFIX + key, url);
+      storage.setItem(STORAGE_PREFIX + key, url);
       return;
     } catch {
       // The tab's storage is full: the oldest go first; a picture too large for it lives until a reload.
       const oldest = older.shift();
       if (oldest === undefined) return;
-      sessionStorage.removeItem(oldest);
+      storage.removeItem(oldest);
     }
+  }
+}
+
+/** @returns {Storage | null} null where the visitor forbids pages to keep anything: asking for it throws there */
+function tabStorage() {
+  try {
+    return window.sessionStorage;
+  } catch {
+    return null;
   }
 }
 

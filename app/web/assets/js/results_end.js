@@ -23,8 +23,7 @@ export class ResultsEnd extends HTMLElement {
 
   /** @param {ReturnType<typeof stateOf>} state @param {import("./results.js").Results} results @returns {Node[]} */
   #content(state, results) {
-    if (state === "loading")
-      return [element("span", { class: "spinner" }), element("span", { class: "spoken" }, "Loading")];
+    if (state === "loading") return [element("span", { class: "spinner" })];
     if (state === "problem" && results.problem) return this.#problem(results.problem);
     if (state === "no-images") {
       return [

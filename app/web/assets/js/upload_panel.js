@@ -85,11 +85,12 @@ export class UploadPanel extends HTMLElement {
       this.#summary,
       isActive ? `Adding ${Math.min(finished + 1, all.length)} of ${all.length}` : summaryOf(counts),
     );
+    // Spoken once, at the end; the count on the way there would never be silent.
+    this.#summary.setAttribute("aria-live", isActive ? "off" : "polite");
     this.#total.hidden = !isActive;
     this.#total.value = all.reduce((sum, upload) => sum + shareOf(upload), 0) / Math.max(1, all.length);
     this.#stop.hidden = !isActive;
-    this.#retry.hidden =
-      isActive || !all.some((upload) => upload.state === "refused" && isWorthRetrying(upload));
+    this.#retry.hidden = isActive || this.#uploads.failed.length === 0;
     this.#close.hidden = isActive;
     this.classList.toggle("finished", !isActive);
     const shown = pick(all);
@@ -161,9 +162,6 @@ const isFinished = ({ state }) => ["created", "exists", "refused", "cancelled"].
 
 /** @param {Upload} upload */
 const shareOf = (upload) => (isFinished(upload) ? 1 : upload.share * 0.95);
-
-/** Refused for good are what the service would refuse again. @param {Upload} upload */
-const isWorthRetrying = ({ problem }) => problem !== null && (problem.status === 0 || problem.status >= 500);
 
 /**
  * At most `MOST_ROWS` of them: in their order while they are few, else by how much each is worth looking at.

@@ -40,12 +40,20 @@ export class Uploads extends EventTarget {
     this.#changed();
   }
 
-  /** Sends what was refused once more. */
+  /** @returns {Upload[]} those that failed for reasons that may have passed; others would be refused again */
+  get failed() {
+    return this.#uploads.filter(
+      ({ state, problem }) =>
+        state === "refused" && problem !== null && (problem.status === 0 || problem.status >= 500),
+    );
+  }
+
+  /** Sends what failed once more. */
   retry() {
-    const refused = this.#uploads.filter((upload) => upload.state === "refused");
-    this.#uploads = this.#uploads.filter((upload) => upload.state !== "refused");
-    this.#next -= refused.length;
-    this.add(refused.map((upload) => upload.file));
+    const { failed } = this;
+    this.#uploads = this.#uploads.filter((upload) => !failed.includes(upload));
+    this.#next -= failed.length;
+    this.add(failed.map((upload) => upload.file));
   }
 
   /** Stops what is under way and gives up what waits. */
@@ -132,7 +140,11 @@ export class Uploads extends EventTarget {
  */
 function refusalOf(file) {
   if (!/^(video|audio)\//.test(file.type)) return null;
-  return new Problem({ title: "Not a picture", detail: "Films and sound files are not images." });
+  return new Problem({
+    title: "Not a picture",
+    detail: "Films and sound files are not images.",
+    status: 415,
+  });
 }
 
 /** @param {number} seconds @returns {Promise<void>} */
