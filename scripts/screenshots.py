@@ -1,7 +1,7 @@
 """Take the README's pictures of the page: `python -m scripts.screenshots`.
 
 Starts the service on an empty folder, loads the sample photographs that Python packages carry,
-and writes docs/images/page-*.png, each in 256 colours to stay small in the repository.
+and writes docs/images/*.png, each in 256 colours to stay small in the repository.
 """
 
 import argparse
@@ -75,19 +75,19 @@ def main() -> None:
         ids = load_samples(server)
         cat = ids["chelsea.png"]
         scenes = [
-            ("wide-light", WIDE, "light", "?q=an+animal", None),
-            ("wide-dark", WIDE, "dark", "", None),
-            ("detail-dark", WIDE, "dark", f"?q=a+hot+drink&image={ids['coffee.png']}", None),
-            ("composed-light", WIDE, "light", f"?q=outdoors&like={cat}&weights=1,0.5", open_tuning),
-            ("phone-light", PHONE, "light", "?q=the+night+sky", None),
-            ("phone-dark", PHONE, "dark", f"?q=a+pet&image={cat}", None),
+            ("search-wide", WIDE, "light", "?q=an+animal", None),
+            ("library-wide-dark", WIDE, "dark", "", None),
+            ("detail-wide-dark", WIDE, "dark", f"?q=a+hot+drink&image={ids['coffee.png']}", None),
+            ("composed-wide", WIDE, "light", f"?q=outdoors&like={cat}&weights=1,0.5", open_tuning),
+            ("search-phone", PHONE, "light", "?q=the+night+sky", None),
+            ("detail-phone-dark", PHONE, "dark", f"?q=a+pet&image={cat}", None),
         ]
         with chromium() as browser:
             for name, size, scheme, address, prepare in scenes:
                 visitor = visit(browser, server, size, scheme).open(address)
                 if prepare:
                     prepare(visitor)
-                keep(visitor.page, out / f"page-{name}.png")
+                keep(visitor.page, out / f"{name}.png")
                 visitor.page.context.close()
 
 

@@ -121,8 +121,9 @@ def test_a_refused_deletion_brings_the_image_back(
     visit.page.route(
         f"**/v1/images/{added[0]['id']}", lambda route: route.fulfill(status=500, body=body)
     )
-    visit.tile(added[0]["id"]).focus()
-    visit.page.keyboard.press("Delete")
+    visit.tile(added[0]["id"]).hover()
+    visit.page.locator(".tile-actions").get_by_role("button", name="Delete").click()
+    expect(visit.tile(added[0]["id"])).to_have_count(0)
     visit.page.get_by_role("button", name="Dismiss").click()
     expect(visit.page.locator(".notice.problem")).to_contain_text("The disk cannot be written.")
     expect(visit.tile(added[0]["id"])).to_be_visible()

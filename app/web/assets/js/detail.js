@@ -61,7 +61,7 @@ export class ImageDetail extends HTMLElement {
     this.setAttribute("aria-modal", "true");
     this.setAttribute("aria-labelledby", "detail-title");
     const close = iconButton("back", "Back to the images (Esc)", () => this.#close(), {
-      class: "button icon-only back",
+      class: "button icon-only",
     });
     this.append(
       element(

@@ -43,7 +43,7 @@ export class ImageFacts extends HTMLElement {
       ),
       element(
         "form",
-        { class: "tags-form", onsubmit: (/** @type {Event} */ event) => this.#addTag(event) },
+        { onsubmit: (/** @type {Event} */ event) => this.#addTag(event) },
         element("label", { for: "new-tag", class: "field" }, "Tags"),
         this.#tags,
         this.#newTag,

@@ -68,7 +68,7 @@ export class UploadPanel extends HTMLElement {
   #schedule() {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    // Not an animation frame: a hidden tab draws none, and the summary is wanted in the title then.
+    // Not an animation frame: a hidden tab gets none, and would show old news when it is looked at again.
     window.setTimeout(() => {
       this.#isScheduled = false;
       this.#draw();
@@ -92,7 +92,6 @@ export class UploadPanel extends HTMLElement {
     this.#stop.hidden = !isActive;
     this.#retry.hidden = isActive || this.#uploads.failed.length === 0;
     this.#close.hidden = isActive;
-    this.classList.toggle("finished", !isActive);
     const shown = pick(all);
     this.#list.replaceChildren(...shown.map((upload) => this.#row(upload)));
     for (const upload of this.#rows.keys()) if (!shown.includes(upload)) this.#rows.delete(upload);
