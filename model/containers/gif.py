@@ -10,7 +10,7 @@ _GRAPHIC_CONTROL = 0xF9
 def read(data: bytes) -> Still:
     """The first frame of a GIF, on its screen; further frames are walked over, not kept.
 
-    Raises DamagedImage when the file ends before its trailer or holds no image.
+    Raises DamagedImage when the file ends within a block or holds no image.
     """
     try:
         return _walk(data)
@@ -25,7 +25,8 @@ def _walk(data: bytes) -> Still:
     image: bytes | None = None
     width, height = _word(data, 6), _word(data, 8)
     steps = most_blocks(len(data))
-    while data[position] != _TRAILER:
+    # Some old files lack the trailer; between two blocks nothing of a picture is missing.
+    while position < len(data) and data[position] != _TRAILER:
         start = position
         if data[position] == _EXTENSION:
             position, steps = _after_sub_blocks(data, position + 2, steps)

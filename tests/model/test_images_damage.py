@@ -52,7 +52,9 @@ def test_a_file_cut_anywhere_is_refused(name: str) -> None:
     """Whatever the number of bytes that are missing at the end, the file is no picture."""
     data = SAMPLES[name]()
     assert decode(data).width > 0
-    for kept in {*range(1, len(data), 29), *range(len(data) - 20, len(data))}:
+    # A GIF may lack its last byte, which only says that nothing follows.
+    end = len(data) - (name == "gif")
+    for kept in {*range(1, end, 29), *range(end - 20, end)}:
         with pytest.raises(ImageError) as refusal:
             decode(data[:kept])
         if sniff(data[:kept]):

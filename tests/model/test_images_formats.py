@@ -176,6 +176,13 @@ def test_gif_gives_its_first_frame_at_the_cost_of_one() -> None:
     assert difference(decode(files[1]).rgb, grey.convert("RGB")) < 1
 
 
+def test_a_gif_without_its_trailer_is_whole() -> None:
+    """Old files that end after their last block, as some of Python's own icons, are accepted."""
+    data = encoded(photo(), "GIF")
+    assert data.endswith(b"\0;")
+    assert difference(decode(data[:-1]).rgb, decode(data).rgb) == 0
+
+
 def test_a_gif_s_frame_is_not_disposed_of() -> None:
     """The decoder is not asked to prepare for a second frame, which takes a picture's memory."""
     data = encoded(photo(), "GIF", disposal=2, duration=100)
