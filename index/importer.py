@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -12,12 +13,13 @@ from index.blobs import BlobStore
 from index.errors import DatabaseUnavailable, RetrievalError, StorageFull
 from index.indexer import Indexer
 from index.uploads import DEFAULT_COLLECTION, Words, copy_in
-from model import ImageLimits, ModelError
+from model import ImageLimits, ModelError, QueueFull
 
 # Decoding releases the GIL, and each of these waits for the model and the disk most of the time.
 IMPORTING_THREADS = 16
 # Enough to keep the threads busy; more would only hold paths of a huge tree in memory.
 WAITING_FILES = 4 * IMPORTING_THREADS
+WAITS_ALLOWED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,15 @@ class Importer:
                 raise
 
     def _add(self, path: Path, root: Path, collection: str) -> bool:
+        """Whether the file is a new image; waits while the model has all it can take."""
+        for _ in range(WAITS_ALLOWED):
+            try:
+                return self._add_now(path, root, collection)
+            except QueueFull as full:
+                time.sleep(full.retry_after_seconds)
+        return self._add_now(path, root, collection)
+
+    def _add_now(self, path: Path, root: Path, collection: str) -> bool:
         shown = os.fsencode(path.relative_to(root)).decode(errors="replace")
         upload = copy_in(
             path,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,11 @@ from index.pictures import PictureReader
 from index.store import changes, embeddings, images, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
-from model import EmbeddingQueue, ImageError
+from model import EmbeddingQueue, ImageError, QueueFull
 
 IMAGES_PER_BATCH = 64
 DECODING_THREADS = 2
+WAITS_ALLOWED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,17 @@ class Reindexer:
             return self._pictures.pixels(self._blobs.open_path(sha256), queue.encoder)
 
         pixels = [(number, pool.submit(prepared, sha256)) for number, sha256 in batch]
-        submitted = []
+        submitted: list[tuple[int, Future[NDArray[np.float32]]]] = []
         vectors: dict[int, NDArray[np.float32]] = {}
         for number, future in pixels:
             try:
-                submitted.append((number, queue.submit_pixels(future.result())))
-            except (ImageError, StorageError) as error:
+                mine = [embedding for _, embedding in submitted]
+                submitted.append((number, _submitted(queue, future.result(), mine)))
+            except ImageError as error:
                 failures[number] = str(error)
+            except StorageError as error:
+                # Where the file lies is the server's business.
+                failures[number] = error.reason
         for number, embedding in submitted:
             vector = embedding.result()
             try:
@@ -177,3 +183,18 @@ class Reindexer:
             else:
                 model_versions.set_state(session, version_id, "ready")
             return True
+
+
+def _submitted(
+    queue: EmbeddingQueue, pixels: NDArray[np.uint8], mine: list[Future[NDArray[np.float32]]]
+) -> Future[NDArray[np.float32]]:
+    """The embedding to come; waits for room, since nobody waits for a reindex. Raises QueueFull."""
+    for _ in range(WAITS_ALLOWED):
+        try:
+            return queue.submit_pixels(pixels)
+        except QueueFull as full:
+            if pending := [embedding for embedding in mine if not embedding.done()]:
+                wait(pending, timeout=full.retry_after_seconds)
+            else:
+                time.sleep(full.retry_after_seconds)
+    return queue.submit_pixels(pixels)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Header, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from app.api import schemas
+from app.api import problems, schemas
 from app.api.dependencies import Lanes, LanesDep, ServicesDep
 from app.jobs import reindex
 from app.services import Services
@@ -94,13 +94,20 @@ def job_out(job: Job) -> schemas.JobOut:
         progress=schemas.ProgressOut(done=job.done, total=job.total, unit=job.unit),
         message=job.message,
         result=job.result,
-        problem=job.problem,
+        problem=_problem(job),
         cancel_requested=job.cancel_requested,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
         updated_at=job.updated_at,
     )
+
+
+def _problem(job: Job) -> dict[str, Any] | None:
+    if job.problem is None and job.state == "failed":
+        # Nobody was left to write one.
+        return problems.document(problems.INTERNAL, f"The job was given up: {job.message}.")
+    return job.problem
 
 
 async def _events(

@@ -11,6 +11,7 @@ from typing import Self
 
 import structlog
 
+from app.api.problems import problem_of
 from app.jobs import reindex
 from app.services import Services
 from index import Cancelled, DatabaseUnavailable, Job, LeaseLost, RetrievalError
@@ -85,8 +86,9 @@ class Worker:
             except (RetrievalError, ModelError) as error:
                 if isinstance(error, LeaseLost | DatabaseUnavailable):
                     raise
-                problem = {"title": "The job failed", "detail": str(error)}
-                jobs.finish(job, self._name, "failed", message=str(error), problem=problem)
+                problem = problem_of(error)
+                message = problem["detail"]
+                jobs.finish(job, self._name, "failed", message=message, problem=problem)
                 log.warning("job_failed", job=job.id, reason=str(error))
                 return
         failed = result.get("failed", 0)

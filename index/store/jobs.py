@@ -95,7 +95,8 @@ def claim(session: Session, worker: str, *, lease_seconds: float) -> Job | None:
             return None
         if row.attempts < ATTEMPTS_ALLOWED:
             break
-        _end(row, "failed", problem={"title": "The job's worker died three times"})
+        _end(row, "failed")
+        row.message = f"its worker died {ATTEMPTS_ALLOWED} times"
         session.flush()
     row.state = "running"
     row.attempts += 1
