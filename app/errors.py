@@ -7,6 +7,7 @@ AppError
 ├── FieldInvalid         a form field with a value that makes no sense
 ├── Overloaded           more is in hand than will be answered soon
 ├── PortTaken            another program listens there
+├── AddressUnusable      nobody may listen there
 └── StartFailed          the server ended before it served
 """
 
@@ -77,6 +78,16 @@ class PortTaken(AppError):
         super().__init__(f"Port {port} on {host} is taken; choose another with --port.")
         self.host = host
         self.port = port
+
+
+class AddressUnusable(AppError):
+    """The address is none of this machine's, or the port needs more rights."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"The service can't listen on port {port} of {host}: {reason}.")
+        self.host = host
+        self.port = port
+        self.reason = reason
 
 
 class StartFailed(AppError):

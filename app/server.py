@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from typing import Self
 import structlog
 import uvicorn
 
-from app.errors import PortTaken, StartFailed
+from app.errors import AddressUnusable, PortTaken, StartFailed
 from app.main import create_app
 from app.settings import Settings
 from index import Database, DatabaseUnavailable, JobQueue
@@ -60,14 +61,16 @@ def serve_forever(settings: Settings, *, host: str, port: int) -> None:
 
 
 def check_free(host: str, port: int) -> None:
-    """Raises PortTaken when another program listens there."""
+    """Raises PortTaken when another program listens there, AddressUnusable if nobody may."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise PortTaken(host, port) from error
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(host, port) from error
+            raise AddressUnusable(host, port, error.strerror or str(error)) from error
 
 
 class _WorkerOnDemand:

@@ -66,6 +66,8 @@ class Arrivals:
 
         Raises StorageError, EmbeddingRejected, DatabaseUnavailable.
         """
+        for vector in arrival.vectors.values():
+            embeddings.pack(vector)
         self._blobs.keep_thumbnail(arrival.thumbnail, arrival.image.sha256, THUMBNAIL_SIZE)
         sync(arrival.path)
         future: Future[Added | None] = Future()
@@ -126,8 +128,6 @@ class Arrivals:
                     outcomes.append(None)
                     continue
                 try:
-                    for version_id in needed:
-                        embeddings.pack(arrival.vectors[version_id])
                     self._blobs.keep(arrival.path, arrival.image.sha256)
                 except RetrievalError as error:
                     outcomes.append(error)
