@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from index import sqlite_url
+from index import check_database_url, sqlite_url
 from model import ImageLimits
 
 
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="Name or checkpoint path of the model at the first start and for `reindex`.",
     )
-    model_roots: tuple[Path, ...] = Field(
+    model_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
         description="Folders, as a JSON list, whose checkpoints the API may register.",
     )
@@ -83,10 +83,33 @@ class Settings(BaseSettings):
         default="text", description="Log lines for people or for machines."
     )
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if value == "":
+            # It would be the present folder, whichever that is.
+            raise ValueError("name a folder")
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError("there is no such user") from error
+
+    @field_validator("database_url")
+    @classmethod
+    def _supported(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_database_url(value.get_secret_value())
+        return value
+
+    @field_validator("model_roots", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
 
     @property
     def effective_database_url(self) -> str:

@@ -46,7 +46,7 @@ from index.searcher import (
     SearchResult,
     TextPart,
 )
-from index.store.database import Database, sqlite_url
+from index.store.database import Database, check_database_url, sqlite_url
 from index.store.images import ImageRecord
 from index.store.jobs import Job, LeaseLost
 from index.store.migrating import migrate
@@ -113,6 +113,7 @@ __all__ = [
     "Verifier",
     "Versions",
     "Words",
+    "check_database_url",
     "condition",
     "count_files",
     "member_pointer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -73,6 +74,18 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def check_database_url(url: str) -> None:
+    """Raises ValueError, which does not hold the URL, unless `Database` can be made of it."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        raise ValueError("it is no SQLAlchemy URL") from None
+    if backend not in {"sqlite", "postgresql", "postgres"}:
+        raise ValueError("the databases are sqlite and postgresql")
+    if backend != "sqlite" and importlib.util.find_spec("psycopg") is None:
+        raise ValueError("PostgreSQL needs the extra `postgres`: pip install 'beholder[postgres]'")
 
 
 def sqlite_url(path: Path) -> str:
