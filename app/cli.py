@@ -21,6 +21,7 @@ import typer
 
 if TYPE_CHECKING:
     from app.settings import Settings
+    from index import Imported
 
 cli = typer.Typer(
     name="beholder",
@@ -80,7 +81,10 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Add folders of pictures; run it again after an interruption and it goes on."""
+    if report is not None and not report.parent.is_dir():
+        _fail(f"There is no folder {report.parent} for the report.", code=2)
     from app.ingesting import ingest_with_bar
+    from app.output import one_line
     from app.services import open_services
 
     with failures_in_one_line() as settings, open_services(settings) as services:
@@ -88,19 +92,18 @@ def ingest(
         if missing:
             _fail(f"There is no file or folder {missing[0]}.", code=2)
         imported, was_interrupted = ingest_with_bar(services, paths, collection)
-    if report is not None:
-        lines = (f"{refusal.path}\t{refusal.reason}\n" for refusal in imported.refused)
-        report.write_text("path\treason\n" + "".join(lines), encoding="utf-8")
     if as_json:
         refused = [{"path": one.path, "reason": one.reason} for one in imported.refused]
         _print_json({"created": imported.created, "exists": imported.exists, "refused": refused})
     else:
         for refusal in imported.refused:
-            typer.echo(f"refused  {refusal.path}: {refusal.reason}", err=True)
+            typer.echo(one_line(f"refused  {refusal.path}: {refusal.reason}"), err=True)
         typer.echo(
             f"{imported.created} added, {imported.exists} already there, "
             f"{len(imported.refused)} refused"
         )
+    if report is not None:
+        _write_report(report, imported)
     if was_interrupted:
         _fail("Interrupted; run the same command again to go on.")
 
@@ -118,6 +121,9 @@ def search(
         _fail("Give a sentence, or --image with a picture.", code=2)
     if image is not None and not image.is_file():
         _fail(f"There is no picture {image}.", code=2)
+    for words in (text, collection):
+        if words is not None and not _is_utf8(words):
+            _fail("The command line has bytes that are no UTF-8.", code=2)
     from app import searching
     from app.services import open_services
 
@@ -320,6 +326,24 @@ def failures_in_one_line(level: int = logging.WARNING) -> Iterator[Settings]:
 def _fail(message: str, *, code: int = 1) -> NoReturn:
     typer.echo(f"beholder: {message}", err=True)
     raise typer.Exit(code)
+
+
+def _is_utf8(words: str) -> bool:
+    # Python keeps bytes of the command line that are no text as halves of surrogate pairs.
+    return not any("\ud800" <= character <= "\udfff" for character in words)
+
+
+def _write_report(report: Path, imported: Imported) -> None:
+    from app.output import one_line
+
+    lines = [("path", "reason"), *((one.path, one.reason) for one in imported.refused)]
+    try:
+        report.write_text(
+            "".join(f"{one_line(path)}\t{one_line(reason)}\n" for path, reason in lines),
+            encoding="utf-8",
+        )
+    except OSError as error:
+        _fail(f"The report {report} could not be written: {error.strerror}.")
 
 
 def _print_json(content: Any) -> None:

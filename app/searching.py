@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from app.api.search import search_out
+from app.output import one_line
 from app.services import Services
 from index import Part, PicturePart, Query, SearchResult, TextPart, condition
 
@@ -45,7 +47,9 @@ def print_table(result: SearchResult) -> None:
     for hit in result.hits:
         image = hit.image
         shown = str(image.metadata.get("path", image.filename))
-        table.add_row(f"{hit.score:.3f}", image.id, f"{image.width}x{image.height}", shown)
+        # Names are data: neither brackets nor control characters in them may do anything.
+        name = Text(one_line(shown))
+        table.add_row(f"{hit.score:.3f}", image.id, f"{image.width}x{image.height}", name)
     Console().print(table if result.hits else "Nothing found.")
     for warning in result.warnings:
-        Console(stderr=True).print(warning)
+        Console(stderr=True).print(Text(one_line(warning)))
