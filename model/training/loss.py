@@ -37,7 +37,8 @@ def matching_loss(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
 
 def turning_loss(vectors: Tensor, anchors: Tensor) -> Tensor:
     """Mean of one minus the cosine between each vector (N, E) and its anchor (N, E)."""
-    return (1 - F.cosine_similarity(vectors, anchors, dim=-1)).mean()
+    turned: Tensor = (1 - F.cosine_similarity(vectors, anchors, dim=-1)).mean()
+    return turned
 
 
 def _soft(logits: Tensor, positives: Tensor) -> Tensor:
@@ -45,4 +46,5 @@ def _soft(logits: Tensor, positives: Tensor) -> Tensor:
     # Minus the targets' own entropy, so that a perfect model's loss is zero with any number of
     # partners.
     entropy = -torch.special.xlogy(targets, targets).sum(dim=1).mean()
-    return F.cross_entropy(logits, targets) - entropy
+    loss: Tensor = F.cross_entropy(logits, targets) - entropy
+    return loss
