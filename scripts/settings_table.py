@@ -31,7 +31,7 @@ def table() -> str:
     prefix = Settings.model_config["env_prefix"]
     schema = Settings.model_json_schema()["properties"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in {None, ""} else f"`{field.default}`"
+        default = "" if field.default in {None, "", ()} else f"`{field.default}`"
         if isinstance(field.default, bool):
             default = default.lower()
         cells = [f"`{prefix}{name.upper()}`", default, allowed(schema[name]), field.description]
