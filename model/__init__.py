@@ -28,7 +28,8 @@ from model.errors import (
 from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
 from model.images import ImageLimits, Picture, decode
 from model.thumbnails import thumbnail
-from model.training.compact import CompactSettings, Trained, TrainingProgress, train_compact
+from model.training.compact import train_compact
+from model.training.settings import CompactSettings, Trained, TrainingProgress
 from model.zero_shot import PROMPT_TEMPLATES, Prediction, classify
 
 __all__ = [

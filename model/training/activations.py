@@ -99,6 +99,26 @@ def take_views(
     return Activations(lower, features)
 
 
+def finish_views(
+    activations: Activations,
+    tower: EfficientNetLite,
+    blocks: int,
+    progress: Callable[[int, int], None],
+) -> Activations:
+    """The same views with the features of another upper tower, one for serving, in their place."""
+    dtype = next(tower.parameters()).dtype
+    photos, views, width = activations.features.shape
+    features = torch.empty(photos * views, width)
+    rows = torch.arange(photos * views)
+    with torch.inference_mode():
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            lower = activations.batch(batch // views, batch % views).to(dtype)
+            features[batch] = tower.finish(lower, blocks).float()
+            progress(start + len(batch), len(rows))
+    return Activations(activations.lower, features.view(photos, views, width))
+
+
 def _ahead(
     square: Callable[[tuple[int, int]], NDArray[np.uint8]], jobs: list[tuple[int, int]]
 ) -> Iterator[tuple[tuple[tuple[int, int], ...], list[NDArray[np.uint8]]]]:

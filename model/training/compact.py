@@ -2,14 +2,16 @@
 
 1. `views`: each photo goes through the frozen lower part of the image tower once, in every view.
 2. `heads`: the two projections learn alone, on the features of the frozen towers.
-3. `towers`: the upper image tower and the text tower learn too, by cached gradients.
-4. `blend`: weights between the ends of 2 and 3 are tried on the dev split, the best is kept
+3. `towers`: the upper image tower and the upper text tower learn too, by cached gradients.
+4. `settle`: the projections learn alone again, on the features of the new towers: a step of theirs
+   sees all thousand classes, which is too much for a step of the towers.
+5. `blend`: weights between the ends of 2 and 4 are tried on the dev split, the best is kept
    (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
 """
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -21,16 +23,17 @@ from model.errors import TrainingError
 from model.tokenizers import Tokenizer
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
-from model.training.activations import Activations, take_views
+from model.training.activations import Activations, finish_views, take_views
 from model.training.backbones import read_image_backbone, read_text_backbone
 from model.training.cached_gradients import backward_in_chunks
 from model.training.concepts import read_concepts
 from model.training.dev_split import DevSplit, Score
-from model.training.objective import Weights, objective
+from model.training.objective import objective
 from model.training.pairs import read_pairs, read_photos
-from model.training.sampling import Corpus, StepSizes, draw
+from model.training.sampling import Corpus, draw
+from model.training.settings import CompactSettings, Trained, TrainingProgress
 from model.training.synthesis import fit_synthesis
-from model.training.texts import read_texts, text_chunks
+from model.training.texts import TextBank, read_texts, text_chunks
 from model.training.trainer import FitSettings, RateGroup, StepFunction, Trainer
 from model.zoo import ARCHITECTURES, PREPROCESSING
 
@@ -38,65 +41,6 @@ NAME = "compact"
 _IMAGE_CHUNK = 32
 _TEXT_CHUNK = 64
 _BLENDS = (0.4, 0.55, 0.7, 0.85, 1.0)
-_WEIGHTS = Weights()
-_HEAD_SIZES = StepSizes(
-    captioned=1024, captions_each=2, uncaptioned=256, classes=1000, groups=160, synthetic=384
-)
-_TOWER_SIZES = StepSizes(
-    captioned=256, captions_each=1, uncaptioned=32, classes=96, groups=32, synthetic=96
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CompactSettings:
-    """What to train on and how long; the defaults made the model that is shipped.
-
-    `pairs` are tables of captioned photos; `photos` are tables or folders of photos without
-    captions, from which only the classifier's answers are learnt. `dev` is a table of captioned
-    photos that is never trained on. `run_folder` keeps views and checkpoints; a run that was
-    interrupted goes on from there, and it may be removed afterwards (about 100 kB a view).
-    """
-
-    pairs: tuple[Path, ...]
-    out: Path
-    run_folder: Path
-    photos: tuple[Path, ...] = ()
-    dev: Path | None = None
-    views: int = 3
-    frozen_blocks: int = 15
-    frozen_layers: int = 3
-    seed: int = 0
-    heads: FitSettings = field(default_factory=lambda: FitSettings(160, 20, average_decay=0.95))
-    towers: FitSettings = field(
-        default_factory=lambda: FitSettings(200, 15, average_decay=0.98, checkpoint_steps=40)
-    )
-    head_sizes: StepSizes = _HEAD_SIZES
-    tower_sizes: StepSizes = _TOWER_SIZES
-    weights: Weights = _WEIGHTS
-    head_rate: float = 2e-3
-    tower_head_rate: float = 3e-4
-    image_rate: float = 2e-4
-    text_rate: float = 5e-5
-    evaluate_steps: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """Where a run is: `done` of `total` in `stage`; `message` has the loss or a measured score."""
-
-    stage: str
-    done: int
-    total: int
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The file written, its fingerprint, and its score on the dev split, if there is one."""
-
-    path: Path
-    fingerprint: str
-    score: Score | None
 
 
 def train_compact(
@@ -109,8 +53,9 @@ def train_compact(
     """
     run = _Run(settings, progress)
     heads = run.fit_heads()
-    towers = run.fit_towers()
-    state, score = run.blend(heads, towers)
+    run.fit_towers()
+    settled = run.settle()
+    state, score = run.blend(heads, settled)
     fingerprint = run.write(state)
     return Trained(settings.out, fingerprint, score)
 
@@ -143,6 +88,26 @@ class _Run:
 
     def fit_heads(self) -> dict[str, Tensor]:
         """The state after the projections alone have learnt."""
+        return self._fit_heads("heads", self.settings.heads, self.settings.head_rate)
+
+    def settle(self) -> dict[str, Tensor]:
+        """The state after the projections have learnt again, on the towers as they are now."""
+        corpus = self.corpus
+        activations = finish_views(
+            corpus.activations,
+            self._serving_tower(),
+            self.settings.frozen_blocks,
+            lambda done, total: self._tell("new features", done, total),
+        )
+        self.corpus = dataclasses.replace(
+            corpus,
+            activations=activations,
+            texts=self._read_texts(corpus.texts.rows, "new texts"),
+            synthesis=fit_synthesis(activations.features[:, 0], self.classifier),
+        )
+        return self._fit_heads("settle", self.settings.settle, self.settings.settle_rate)
+
+    def _fit_heads(self, stage: str, fit: FitSettings, rate: float) -> dict[str, Tensor]:
         corpus, sizes = self.corpus, self.settings.head_sizes
 
         def step(number: int, random: torch.Generator) -> Tensor:
@@ -159,11 +124,10 @@ class _Run:
             return loss.detach()
 
         projections = (self.model.image_projection, self.model.text_projection)
-        groups = [RateGroup(projections, self.settings.head_rate)]
-        return self._fit("heads", self.settings.heads, groups, step)
+        return self._fit(stage, fit, [RateGroup(projections, rate)], step)
 
     def fit_towers(self) -> dict[str, Tensor]:
-        """The state after the towers have learnt too; its lower part is the frozen one."""
+        """The state after the towers have learnt too; lower parts are frozen from now on."""
         settings = self.settings
         self._freeze_lower()
 
@@ -180,18 +144,18 @@ class _Run:
         return self._fit("towers", settings.towers, groups, step)
 
     def blend(
-        self, heads: dict[str, Tensor], towers: dict[str, Tensor]
+        self, heads: dict[str, Tensor], settled: dict[str, Tensor]
     ) -> tuple[dict[str, Tensor], Score | None]:
         """The best state between the two, by the dev split; without one, the second."""
         if self.dev is None:
-            return towers, None
+            return settled, None
         best: tuple[float, dict[str, Tensor], Score] | None = None
         for done, share in enumerate(_BLENDS, start=1):
             state = {
                 name: torch.lerp(heads[name], tensor, share)
                 if tensor.is_floating_point()
                 else tensor
-                for name, tensor in towers.items()
+                for name, tensor in settled.items()
             }
             self.model.load_state_dict(state)
             score = self.dev.score(self.model)
@@ -272,15 +236,13 @@ class _Run:
             raise TrainingError("No table of pairs was given.")
         others = [path for source in settings.photos for path in read_photos(source)]
         concepts = read_concepts()
-        texts = read_texts(
+        texts = self._read_texts(
             [
                 *(text for photo in captioned for text in photo.captions),
                 *(text for prompts in concepts.class_prompts for text in prompts),
                 *(text for prompts in concepts.group_prompts for text in prompts),
             ],
-            self.tokenizer,
-            copy.deepcopy(self.text_tower).to(dtype=native_precision()),
-            lambda done, total: self._tell("texts", done, total),
+            "texts",
         )
         activations = self._take_views([*(photo.path for photo in captioned), *others], "views")
         return Corpus(
@@ -310,19 +272,30 @@ class _Run:
         )
 
     def _take_views(self, photos: list[Path], stage: str, views: int | None = None) -> Activations:
-        tower = copy.deepcopy(self.image_tower)
-        fold_norms(tower)
-        tower.to(dtype=native_precision())
-        as_channels_last(tower)
         return take_views(
             photos,
-            tower,
+            self._serving_tower(),
             PREPROCESSING[NAME],
             blocks=self.settings.frozen_blocks,
             views=views or self.settings.views,
             seed=self.settings.seed,
             file=self.settings.run_folder / f"{stage}.activations",
             progress=lambda done, total: self._tell(stage, done, total),
+        )
+
+    def _serving_tower(self) -> EfficientNetLite:
+        tower = copy.deepcopy(self.image_tower)
+        fold_norms(tower)
+        tower.to(dtype=native_precision())
+        as_channels_last(tower)
+        return tower
+
+    def _read_texts(self, texts: Iterable[str], stage: str) -> TextBank:
+        return read_texts(
+            texts,
+            self.tokenizer,
+            copy.deepcopy(self.text_tower).to(dtype=native_precision()),
+            lambda done, total: self._tell(stage, done, total),
         )
 
     def _tell(self, stage: str, done: int, total: int, message: str = "") -> None:

@@ -13,7 +13,7 @@ from model.preprocessing import to_tensor
 from model.tokenizers import Tokenizer, pad
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite
-from model.training.activations import Activations, take_views
+from model.training.activations import Activations, finish_views, take_views
 from model.training.dev_split import DevSplit
 from model.training.pairs import CaptionedPhoto
 from model.training.texts import read_texts, text_chunks
@@ -138,3 +138,17 @@ def test_dev_split_measures_captions_and_names(photos: list[Path], tmp_path: Pat
     # Two classes are shown, so recall at 1 comes in halves; one caption text cannot tell apart.
     assert score.names.recall_at_1 in {0, 0.5, 1}
     assert score.captions.recall_at_1 == pytest.approx(1 / 3)
+
+
+@torch.no_grad()
+def test_views_can_be_finished_by_another_upper_tower(photos: list[Path], tmp_path: Path) -> None:
+    """Features follow the tower given; the lower part is the one that was stored."""
+    activations = views_of(photos, tmp_path / "views.activations")
+    tower = model().image_tower
+    assert isinstance(tower, EfficientNetLite)
+    same = finish_views(activations, tower, BLOCKS, nothing)
+    torch.testing.assert_close(same.features, activations.features, atol=1e-2, rtol=1e-2)
+    tower.head.conv.weight.mul_(2)
+    other = finish_views(activations, tower, BLOCKS, nothing)
+    assert not torch.allclose(other.features, activations.features, atol=1e-2)
+    assert other.lower is activations.lower
