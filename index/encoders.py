@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from index.errors import Conflict
 from index.store.model_versions import ModelVersion
@@ -11,11 +12,19 @@ from model import EmbeddingQueue, Encoder, load_encoder
 
 
 class Encoders:
-    """Loads each encoder once, keeps it behind its queue, and closes them all. Thread-safe."""
+    """Loads each encoder once, keeps it behind its queue, and closes them all. Thread-safe.
+
+    `directory` holds the weights of the versions.
+    """
 
     def __init__(
-        self, load: Callable[[str], Encoder] = load_encoder, *, max_waiting: int = 512
+        self,
+        directory: Path,
+        load: Callable[[str], Encoder] = load_encoder,
+        *,
+        max_waiting: int = 512,
     ) -> None:
+        self.directory = directory
         self._load = load
         self._max_waiting = max_waiting
         self._queues: dict[str, EmbeddingQueue] = {}
@@ -37,10 +46,11 @@ class Encoders:
 
         Raises CheckpointError, Conflict when the weights there are no longer that version's.
         """
-        known = self._queues.get(version.fingerprint) or self.load(version.source)
+        path = self.directory / version.weights
+        known = self._queues.get(version.fingerprint) or self.load(str(path))
         if known.encoder.fingerprint != version.fingerprint:
             raise Conflict(
-                f"The weights at {version.source} are not those of the model version {version.id}."
+                f"The weights at {path} are not those of the model version {version.id}."
             )
         return known
 

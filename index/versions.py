@@ -27,10 +27,9 @@ class Versions:
     file it came from is replaced, by an upgrade of this program say.
     """
 
-    def __init__(self, database: Database, encoders: Encoders, directory: Path) -> None:
+    def __init__(self, database: Database, encoders: Encoders) -> None:
         self._database = database
         self._encoders = encoders
-        self._directory = directory
 
     def ensure_live(self, source: str) -> ModelVersion:
         """The live version; at the very first start the encoder that `source` names becomes it.
@@ -144,12 +143,12 @@ class Versions:
                 model_versions.delete(session, version.id)
 
     def _keep(self, encoder: Encoder) -> Path:
-        kept = self._directory / f"{encoder.fingerprint}{encoder.checkpoint.suffix}"
+        kept = self._encoders.directory / f"{encoder.fingerprint}{encoder.checkpoint.suffix}"
         if kept.exists() and digest(kept) == digest(encoder.checkpoint):
             return kept
         temporary = kept.with_name(f"{secrets.token_hex(8)}.writing")
         with stored_errors(kept):
-            self._directory.mkdir(parents=True, exist_ok=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(encoder.checkpoint, temporary)
             sync(temporary)
             temporary.replace(kept)
@@ -159,7 +158,8 @@ class Versions:
 def _register(session: Session, encoder: Encoder, kept: Path, *, origin: str) -> ModelVersion:
     return model_versions.register(
         session,
-        source=str(kept),
+        # The name alone: a data folder may be moved, or put back elsewhere from a backup.
+        weights=kept.name,
         fingerprint=encoder.fingerprint,
         architecture=encoder.architecture,
         dimension=encoder.dimension,

@@ -23,10 +23,10 @@ ModelState = Literal["building", "ready", "live", "retired"]
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One set of weights as the other layers see it; `source` is what `load_encoder` takes."""
+    """One set of weights as the other layers see it; `weights` is a file's name."""
 
     id: str
-    source: str
+    weights: str
     fingerprint: str
     architecture: str
     dimension: int
@@ -40,7 +40,7 @@ class ModelVersion:
 def register(
     session: Session,
     *,
-    source: str,
+    weights: str,
     fingerprint: str,
     architecture: str,
     dimension: int,
@@ -49,7 +49,7 @@ def register(
     """A new version in the state `building`: it embeds new images but answers no query yet."""
     row = ModelVersionRow(
         id=f"{architecture}-{secrets.token_hex(4)}",
-        source=source,
+        weights=weights,
         fingerprint=fingerprint,
         architecture=architecture,
         dimension=dimension,
@@ -188,7 +188,7 @@ def _row(session: Session, version_id: str) -> ModelVersionRow:
 def _version(row: ModelVersionRow) -> ModelVersion:
     return ModelVersion(
         id=row.id,
-        source=row.source,
+        weights=row.weights,
         fingerprint=row.fingerprint,
         architecture=row.architecture,
         dimension=row.dimension,

@@ -131,8 +131,8 @@ class ModelVersionRow(Base):
     __tablename__ = "model_versions"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # What `load_encoder` takes: a name of the zoo or the path of a checkpoint.
-    source: Mapped[str] = mapped_column(Text)
+    # Name of the file in the data folder's `models`.
+    weights: Mapped[str] = mapped_column(String(255))
     fingerprint: Mapped[str] = mapped_column(String(64))
     architecture: Mapped[str] = mapped_column(String(64))
     dimension: Mapped[int] = mapped_column(Integer)

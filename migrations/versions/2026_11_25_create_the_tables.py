@@ -91,7 +91,7 @@ def upgrade() -> None:
     op.create_table(
         "model_versions",
         sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("weights", sa.String(length=255), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("architecture", sa.String(length=64), nullable=False),
         sa.Column("dimension", sa.Integer(), nullable=False),

@@ -34,7 +34,7 @@ def fill(database: Database) -> None:
     """A row in every table."""
     with database.writing() as session:
         version = model_versions.register(
-            session, source="x", fingerprint="f", architecture="a", dimension=24, origin="test"
+            session, weights="x", fingerprint="f", architecture="a", dimension=24, origin="test"
         )
         model_versions.promote(session, version.id)
         image = images.add(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from app.services import Services
+from app.services import Services, open_services
+from app.settings import Settings
 from index import Conflict, NotFound, Query, TextPart
+from tests.fakes import ColourEncoder
 from tests.index.uploading import BLUE, GREEN, RED, add, names_of
 
 
@@ -85,7 +90,19 @@ def test_the_live_version_can_not_be_deleted_and_others_can(services: Services) 
     assert found(services, "red") == (second, [f"{RED}-0.png"])
 
 
-def test_weights_are_kept_in_the_data_folder(services: Services) -> None:
-    """A version works on after the file that it was made from is gone or replaced."""
-    version = services.versions.register("colour-2", origin="registered")
-    assert version.source.startswith(str(services.settings.data_dir))
+def test_a_moved_data_folder_works_without_the_file_it_came_from(
+    settings: Settings, load_colours: Callable[[str], ColourEncoder]
+) -> None:
+    """A version is one unit with the data: its source may be gone, its folder elsewhere."""
+    with open_services(settings, load=load_colours) as services:
+        add(services, RED)
+
+    def load_files_only(source: str) -> ColourEncoder:
+        assert Path(source).is_file(), source
+        return load_colours(source)
+
+    moved = settings.data_dir.with_name("moved")
+    settings.data_dir.rename(moved)
+    elsewhere = settings.model_copy(update={"data_dir": moved, "model": "no-such-model"})
+    with open_services(elsewhere, load=load_files_only) as services:
+        assert found(services, "red")[1] == [f"{RED}-0.png"]
