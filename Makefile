@@ -12,10 +12,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	&& echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint format clean
+.PHONY: help setup setup-dev demo test lint format screenshots clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP)-run ## Make .venv with what `make demo` needs
 
@@ -36,6 +36,9 @@ lint: $(STAMP)-dev ## Style, format, strict types, layer contracts: the one trut
 format: $(STAMP)-dev ## Repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: $(STAMP)-dev ## Take the README's pictures of the page again
+	$(BIN)/python -m scripts.screenshots
 
 clean: ## Remove the environment, caches and built files; never data/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
