@@ -81,6 +81,8 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Add folders of pictures; run it again after an interruption and it goes on."""
+    if not collection.strip():
+        _fail("A collection has a name.", code=2)
     if report is not None and not report.parent.is_dir():
         _fail(f"There is no folder {report.parent} for the report.", code=2)
     from app.ingesting import ingest_with_bar
@@ -91,7 +93,7 @@ def ingest(
         missing = [path for path in paths if not path.exists()]
         if missing:
             _fail(f"There is no file or folder {missing[0]}.", code=2)
-        imported, was_interrupted = ingest_with_bar(services, paths, collection)
+        imported, was_interrupted = ingest_with_bar(services, paths, collection.strip())
     if as_json:
         refused = [{"path": one.path, "reason": one.reason} for one in imported.refused]
         _print_json({"created": imported.created, "exists": imported.exists, "refused": refused})

@@ -76,7 +76,7 @@ class BlobStore:
         """Write a thumbnail. Raises StorageFull, StorageError."""
         target = self.thumbnail_path(sha256, size)
         temporary = self.incoming()
-        with stored_errors(target), _removed_on_error(temporary):
+        with stored_errors(target), removed_on_error(temporary):
             temporary.write_bytes(data)
             _place(temporary, target)
         return target
@@ -144,6 +144,16 @@ def stored_errors(path: Path) -> Iterator[None]:
         raise StorageError(path, reason) from error
 
 
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[None]:
+    """Leave nothing at `path` when the block raises."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def _place(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
@@ -168,12 +178,3 @@ def _remove_if_older(path: Path, before: float) -> int:
             path.unlink()
             return 1
     return 0
-
-
-@contextmanager
-def _removed_on_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from index.blobs import BlobStore
-from index.errors import DatabaseUnavailable, RetrievalError, StorageFull
+from index.errors import DatabaseUnavailable, RetrievalError, StorageError, StorageFull
 from index.indexer import Indexer
 from index.uploads import DEFAULT_COLLECTION, Words, copy_in
 from model import ImageLimits, ModelError, QueueFull
@@ -99,6 +99,9 @@ class Importer:
         return self._add_now(path, root, collection)
 
     def _add_now(self, path: Path, root: Path, collection: str) -> bool:
+        if not path.is_file():
+            # Opening a named pipe would wait for its writer for ever.
+            raise StorageError(path, "it is no regular file, or a link to nowhere")
         shown = os.fsencode(path.relative_to(root)).decode(errors="replace")
         upload = copy_in(
             path,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from index.blobs import CHUNK_BYTES, BlobStore, stored_errors
+from index.blobs import CHUNK_BYTES, BlobStore, removed_on_error, stored_errors
 from index.errors import TextRejected, member_pointer
 
 NAME_BYTES = 255
@@ -80,7 +80,7 @@ def copy_in(
     target = blobs.incoming()
     seen = hashlib.sha256()
     size_bytes = 0
-    with stored_errors(source), source.open("rb") as reader:  # noqa: SIM117  (each names its own path)
+    with stored_errors(source), removed_on_error(target), source.open("rb") as reader:  # noqa: SIM117  (each names its own path)
         with stored_errors(target), target.open("wb") as writer:
             while size_bytes <= max_bytes and (
                 chunk := reader.read(min(CHUNK_BYTES, max_bytes + 1 - size_bytes))
