@@ -153,10 +153,6 @@ class Bounded:
             await answer(scope, receive, send)
             return
         limit = self._max_body_bytes
-        if not is_form(headers) and announces_more(headers, limit):
-            answer = problems.response(problems.problem_of(RequestTooLarge(limit, SETTING)))
-            await answer(scope, receive, send)
-            return
         received = 0
         is_complete = False
 
@@ -184,6 +180,10 @@ class Bounded:
                     pass
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+        if not is_form(headers) and announces_more(headers, limit):
+            answer = problems.response(problems.problem_of(RequestTooLarge(limit, SETTING)))
+            await answer(scope, receive, draining_send)
+            return
         await self._app(scope, bounded_receive, draining_send)
 
 

@@ -273,6 +273,9 @@ async def test_a_batch_over_its_cap_is_refused_and_one_file_over_its_own_is_not(
     answer = await post_form(client, "/v1/images/batch", large + good + form_end())
     statuses = [item["status"] for item in strict_json(answer)["items"]]
     assert statuses == ["rejected", "created"]
+    # More than JSON may have, and less than a request with files.
+    answer = await post_form(client, "/v1/images/batch", large * 8 + good + form_end())
+    assert len(strict_json(answer)["items"]) == 9
     answer = await post_form(client, "/v1/images/batch", large * 12 + good + form_end())
     assert_problem(answer, 413, "request-too-large")
     assert list((settings.data_dir / "incoming").iterdir()) == []
