@@ -88,7 +88,7 @@ class _Run:
 
     def fit_heads(self) -> dict[str, Tensor]:
         """The state after the projections alone have learnt."""
-        return self._fit_heads("heads", self.settings.heads, self.settings.head_rate)
+        return self._fit_heads("heads", self.settings.heads, self.settings.head_rate, (0, 0))
 
     def settle(self) -> dict[str, Tensor]:
         """The state after the projections have learnt again, on the towers as they are now."""
@@ -105,9 +105,13 @@ class _Run:
             texts=self._read_texts(corpus.texts.rows, "new texts"),
             synthesis=fit_synthesis(activations.features[:, 0], self.classifier),
         )
-        return self._fit_heads("settle", self.settings.settle, self.settings.settle_rate)
+        settings = self.settings
+        dropouts = (settings.settle_image_dropout, settings.settle_text_dropout)
+        return self._fit_heads("settle", settings.settle, settings.settle_rate, dropouts)
 
-    def _fit_heads(self, stage: str, fit: FitSettings, rate: float) -> dict[str, Tensor]:
+    def _fit_heads(
+        self, stage: str, fit: FitSettings, rate: float, dropouts: tuple[float, float]
+    ) -> dict[str, Tensor]:
         corpus, sizes = self.corpus, self.settings.head_sizes
 
         def step(number: int, random: torch.Generator) -> Tensor:
@@ -117,8 +121,10 @@ class _Run:
                 self.classifier,
                 self.settings.weights,
                 drawn.targets,
-                corpus.activations.features[drawn.photos, drawn.views],
-                corpus.texts.features[drawn.text_rows],
+                _dropped(
+                    corpus.activations.features[drawn.photos, drawn.views], dropouts[0], random
+                ),
+                _dropped(corpus.texts.features[drawn.text_rows], dropouts[1], random),
             )
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
@@ -300,3 +306,11 @@ class _Run:
 
     def _tell(self, stage: str, done: int, total: int, message: str = "") -> None:
         self.progress(TrainingProgress(stage, done, total, message))
+
+
+def _dropped(features: Tensor, share: float, random: torch.Generator) -> Tensor:
+    """Dropout with a generator of its own, so that a resumed run repeats itself."""
+    if not share:
+        return features
+    kept = torch.rand(features.shape, generator=random) > share
+    return features * kept / (1 - share)

@@ -46,6 +46,8 @@ class CompactSettings:
     settle: FitSettings = field(default_factory=lambda: FitSettings(100, 10, average_decay=0.95))
     head_rate: float = 2e-3
     settle_rate: float = 5e-4
+    settle_image_dropout: float = 0.2
+    settle_text_dropout: float = 0.1
     tower_head_rate: float = 3e-4
     image_rate: float = 2e-4
     text_rate: float = 5e-5
