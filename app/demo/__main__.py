@@ -14,7 +14,7 @@ from app.server import check_free, serve_forever
 from app.services import open_services
 from app.settings import Settings
 
-SAMPLE_QUESTIONS = Questions("a dog lying on the ground", picture="gold_fish.jpg")
+SAMPLE_QUESTIONS = Questions("a cup of coffee on a wooden table", picture="chelsea.png")
 OWN_QUESTIONS = Questions("people outdoors on a sunny day")
 
 
