@@ -182,7 +182,7 @@ class _Run:
         self, stage: str, fit: FitSettings, groups: list[RateGroup], step: StepFunction
     ) -> dict[str, Tensor]:
         state_file = self.settings.run_folder / f"{stage}.safetensors"
-        trainer = Trainer(self.model, groups, fit, state_file)
+        trainer = Trainer(self.model, groups, fit, state_file, self._recipe())
         trainer.resume()
 
         def after_step(done: int, loss: float) -> None:
@@ -197,6 +197,13 @@ class _Run:
             averaged = copy.deepcopy(model.state_dict())
         self.model.load_state_dict(averaged)
         return averaged
+
+    def _recipe(self) -> str:
+        # What may change between the starts of one run: where it writes and how often it measures.
+        same = dataclasses.replace(
+            self.settings, out=Path(), run_folder=Path(), dev=None, evaluate_steps=0
+        )
+        return repr(same)
 
     def _tower_step(self, number: int, random: torch.Generator) -> Tensor:
         corpus, blocks = self.corpus, self.settings.frozen_blocks

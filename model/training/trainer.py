@@ -65,8 +65,11 @@ class Trainer:
         groups: Sequence[RateGroup],
         settings: FitSettings,
         state_file: Path | None = None,
+        recipe: str = "",
     ) -> None:
+        """`recipe` stands for all else a saved state depends on, such as the loss's weights."""
         self.model = model
+        self._recipe = recipe
         self.settings = settings
         self.step = 0
         self._state_file = state_file
@@ -201,6 +204,7 @@ class Trainer:
             "clip_norm": settings.clip_norm,
             "average_decay": settings.average_decay,
             "seed": settings.seed,
+            "recipe": self._recipe,
             "rates": [group["peak_rate"] for group in self._optimizer.param_groups],
             "names": list(self._trained),
         }

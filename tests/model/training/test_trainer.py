@@ -28,6 +28,7 @@ def trainer(
     settings: FitSettings = SETTINGS,
     file: Path | None = None,
     rate: float = 1e-3,
+    recipe: str = "",
 ) -> Trainer:
     """A trainer of everything in the model at one rate."""
     modules = (
@@ -36,7 +37,7 @@ def trainer(
         encoder.text_tower,
         encoder.text_projection,
     )
-    return Trainer(encoder, [RateGroup(modules, rate)], settings, file)
+    return Trainer(encoder, [RateGroup(modules, rate)], settings, file, recipe)
 
 
 def step_of(
@@ -110,6 +111,8 @@ def test_state_of_another_run_is_refused(tmp_path: Path) -> None:
     trainer(encoder, file=tmp_path / "state").run(step_of(encoder), nothing)
     with pytest.raises(TrainingError, match="other settings"):
         trainer(model(), file=tmp_path / "state", rate=5e-4).resume()
+    with pytest.raises(TrainingError, match="other settings"):
+        trainer(model(), file=tmp_path / "state", recipe="other weights of the loss").resume()
     (tmp_path / "state").write_bytes(b"no state at all")
     with pytest.raises(TrainingError, match="no state of a run"):
         trainer(model(), file=tmp_path / "state").resume()
