@@ -75,7 +75,7 @@ def main() -> None:
         ids = load_samples(server)
         cat = ids["chelsea.png"]
         scenes = [
-            ("search-wide", WIDE, "light", "?q=an+animal", None),
+            ("search-wide", WIDE, "light", "?q=a+cat", None),
             ("library-wide-dark", WIDE, "dark", "", None),
             ("detail-wide-dark", WIDE, "dark", f"?q=a+hot+drink&image={ids['coffee.png']}", None),
             ("composed-wide", WIDE, "light", f"?q=outdoors&like={cat}&weights=1,0.5", open_tuning),

@@ -49,7 +49,9 @@ export class ImageGrid extends HTMLElement {
     });
     this.addEventListener("focus", () => this.focusImage(this.#current));
     this.addEventListener("pointerover", (event) => {
-      if (event.pointerType === "mouse") tileAt(event.target)?.append(this.#actions);
+      const tile = tileAt(event.target);
+      // Put in anew under the pointer, a button would lose the click that is under way.
+      if (event.pointerType === "mouse" && this.#actions.parentElement !== tile) tile?.append(this.#actions);
     });
     window.addEventListener("scroll", () => this.#schedule(), { passive: true });
     window.addEventListener("resize", () => this.#schedule());
