@@ -102,10 +102,9 @@ class Indexer:
         vectors: dict[str, NDArray[np.float32]] = {}
         while True:
             queues = {key: q for key, q in self._queues().items() if key not in vectors}
-            sides = [queue.encoder.image_size for queue in queues.values()]
-            with self._pictures.opened(
-                upload.path, shorter_side=max(THUMBNAIL_SIZE, *sides)
-            ) as picture:
+            # At least twice the shorter side is decoded: half a thumbnail's size is enough for it.
+            sides = [THUMBNAIL_SIZE // 2, *(q.encoder.image_size for q in queues.values())]
+            with self._pictures.opened(upload.path, shorter_side=max(sides)) as picture:
                 small = thumbnail(picture, THUMBNAIL_SIZE)
                 image = _new_image(upload, picture, collection, words)
                 pixels = {queue: queue.encoder.prepare(picture) for queue in set(queues.values())}

@@ -70,7 +70,7 @@ class Library:
         if path.is_file():
             return path
         source = self._blobs.open_path(image.sha256)
-        with self._pictures.opened(source, shorter_side=kept) as picture:
+        with self._pictures.opened(source, shorter_side=kept // 2) as picture:
             small = thumbnail(picture, kept)
         return self._blobs.keep_thumbnail(small, image.sha256, kept)
 
