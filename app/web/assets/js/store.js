@@ -92,7 +92,7 @@ export class Store extends EventTarget {
   }
 
   closeImage() {
-    if (this.open === null || this.#isLeaving) return;
+    if (this.open === null) return;
     if (this.#entry.opened && this.canGoBack) {
       this.back();
       return;
