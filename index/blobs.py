@@ -105,7 +105,9 @@ class BlobStore:
         removed = 0
         for path in _files(self._incoming):
             removed += _remove_if_older(path, before)
-        for folder in self._blobs.iterdir():
+        with stored_errors(self._blobs):
+            folders = list(self._blobs.iterdir())
+        for folder in folders:
             if should_stop():
                 break
             names = [path.name for path in _files(folder)]

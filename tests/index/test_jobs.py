@@ -79,7 +79,7 @@ def test_a_job_that_kills_its_worker_three_times_fails(database: Database) -> No
     assert queue.claim("w") is None
     ended = queue.get(job.id)
     assert ended.state == "failed"
-    assert ended.problem is not None
+    assert "died 3 times" in ended.message
     assert ended.finished_at is not None
 
 
