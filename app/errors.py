@@ -27,9 +27,10 @@ class DataFolderUnusable(AppError):
     def __init__(self, path: Path, reason: str) -> None:
         owner = path.stat().st_uid if path.exists() else None
         found = "" if owner is None else f" It belongs to user {owner}, this is user {os.getuid()}."
+        mend = f"Run `sudo chown -R {os.getuid()} {path}`" if owner is not None else "Create it"
         super().__init__(
             f"The data folder {path} can't be written: {reason}.{found} "
-            f"Run `sudo chown -R {os.getuid()} {path}` or set BEHOLDER_DATA_DIR to another folder."
+            f"{mend} or set BEHOLDER_DATA_DIR to another folder."
         )
         self.path = path
         self.reason = reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import socket
@@ -54,7 +55,9 @@ def serve_forever(settings: Settings, *, host: str, port: int) -> None:
     # before it has ended the worker.
     signal.signal(signal.SIGTERM, lambda *_: None)
     worker = _WorkerOnDemand(settings, server) if settings.worker else contextlib.nullcontext()
-    with worker, contextlib.suppress(KeyboardInterrupt):
+    # Uvicorn would print the trace of a failed start and exit; the error raised below says it once.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.start_error is None)
+    with worker, contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()
     if not server.started:
         raise app.state.start_error or StartFailed

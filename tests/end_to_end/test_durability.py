@@ -187,3 +187,31 @@ def test_a_stopped_service_leaves_no_process_and_a_second_one_finds_no_port(
     assert state["state"] == "succeeded", state
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("failure", ["data folder", "database"])
+def test_a_start_that_fails_says_so_in_one_line(tmp_path: Path, failure: str) -> None:
+    """What keeps the service from starting is named once, with status 1 and without a trace."""
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("no folder")
+    settings = {
+        "data folder": {"BEHOLDER_DATA_DIR": str(in_the_way)},
+        "database": {
+            "BEHOLDER_DATA_DIR": str(tmp_path / "data"),
+            "BEHOLDER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+            "BEHOLDER_DATABASE_WAIT_SECONDS": "0",
+        },
+    }[failure]
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "serve", "--port", str(free_port())],
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("beholder: ")
+    assert failure in line
