@@ -23,7 +23,6 @@ router = APIRouter(prefix="/v1", tags=["understanding"])
 FILES_ALLOWED = 100
 # Some ten seconds of the text tower on two cores.
 PROMPTS_ALLOWED = 10_000
-JSON_BYTES = 10_000_000
 
 
 @router.post(
