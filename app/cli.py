@@ -6,21 +6,19 @@ not be done (one line says why), 2 the command line makes no sense.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.terminal import Json, fail, failures_in_one_line, print_json
+
 if TYPE_CHECKING:
-    from app.settings import Settings
     from index import Imported
 
 cli = typer.Typer(
@@ -38,7 +36,6 @@ cli.add_typer(train, name="train")
 models = typer.Typer(help="See and switch model versions.", no_args_is_help=True)
 cli.add_typer(models, name="models")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
 
@@ -82,9 +79,9 @@ def ingest(
 ) -> None:
     """Add folders of pictures; run it again after an interruption and it goes on."""
     if not collection.strip():
-        _fail("A collection has a name.", code=2)
+        fail("A collection has a name.", code=2)
     if report is not None and not report.parent.is_dir():
-        _fail(f"There is no folder {report.parent} for the report.", code=2)
+        fail(f"There is no folder {report.parent} for the report.", code=2)
     from app.ingesting import ingest_with_bar
     from app.output import one_line
     from app.services import open_services
@@ -92,11 +89,11 @@ def ingest(
     with failures_in_one_line() as settings, open_services(settings) as services:
         missing = [path for path in paths if not path.exists()]
         if missing:
-            _fail(f"There is no file or folder {missing[0]}.", code=2)
+            fail(f"There is no file or folder {missing[0]}.", code=2)
         imported, was_interrupted = ingest_with_bar(services, paths, collection.strip())
     if as_json:
         refused = [{"path": one.path, "reason": one.reason} for one in imported.refused]
-        _print_json({"created": imported.created, "exists": imported.exists, "refused": refused})
+        print_json({"created": imported.created, "exists": imported.exists, "refused": refused})
     else:
         for refusal in imported.refused:
             typer.echo(one_line(f"refused  {refusal.path}: {refusal.reason}"), err=True)
@@ -107,7 +104,7 @@ def ingest(
     if report is not None:
         _write_report(report, imported)
     if was_interrupted:
-        _fail("Interrupted; run the same command again to go on.")
+        fail("Interrupted; run the same command again to go on.")
 
 
 @cli.command(epilog='Example: beholder search "a red coat" --limit 5')
@@ -120,19 +117,19 @@ def search(
 ) -> None:
     """Print the images that match a sentence, a picture, or both."""
     if text is None and image is None:
-        _fail("Give a sentence, or --image with a picture.", code=2)
+        fail("Give a sentence, or --image with a picture.", code=2)
     if image is not None and not image.is_file():
-        _fail(f"There is no picture {image}.", code=2)
+        fail(f"There is no picture {image}.", code=2)
     for words in (text, collection):
         if words is not None and not _is_utf8(words):
-            _fail("The command line has bytes that are no UTF-8.", code=2)
+            fail("The command line has bytes that are no UTF-8.", code=2)
     from app import searching
     from app.services import open_services
 
     with failures_in_one_line() as settings, open_services(settings) as services:
         result = searching.search(services, text, image, limit=limit, collection=collection)
         if as_json:
-            _print_json(searching.as_json(result))
+            print_json(searching.as_json(result))
         else:
             searching.print_table(result)
 
@@ -153,7 +150,7 @@ def reindex(
     with failures_in_one_line() as settings, open_services(settings) as services:
         job = do_with_bar(services, enqueue(services, model_version))
     if as_json:
-        _print_json(job_out(job).model_dump(mode="json"))
+        print_json(job_out(job).model_dump(mode="json"))
     else:
         typer.echo(job.message)
     if job.state != "succeeded":
@@ -192,7 +189,7 @@ def compact(
             seed=seed,
         )
     if as_json:
-        _print_json(trained)
+        print_json(trained)
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in trained.items()))
 
@@ -206,7 +203,7 @@ def list_models(as_json: Json = False) -> None:
     with failures_in_one_line() as settings, open_services(settings) as services:
         versions = services.versions.all()
     if as_json:
-        _print_json([model_out(version).model_dump(mode="json") for version in versions])
+        print_json([model_out(version).model_dump(mode="json") for version in versions])
         return
     for version in versions:
         created = version.created_at.strftime("%Y-%m-%d %H:%M")
@@ -270,7 +267,7 @@ def verify(as_json: Json = False) -> None:
             )
         count = services.library.count()
     if as_json:
-        _print_json({"images": count, "disagreements": [asdict(one) for one in found]})
+        print_json({"images": count, "disagreements": [asdict(one) for one in found]})
     else:
         for one in found:
             typer.echo(f"{one.kind}: {one.image_id or one.image_number} {one.filename or ''}")
@@ -301,35 +298,6 @@ def main() -> None:
     cli()
 
 
-@contextlib.contextmanager
-def failures_in_one_line(level: int = logging.WARNING) -> Iterator[Settings]:
-    """The settings; what fails on purpose inside ends the program with one line and status 1."""
-    from pydantic import ValidationError
-
-    from app.errors import AppError
-    from app.logs import configure
-    from app.settings import Settings
-    from index import RetrievalError
-    from model import ModelError
-
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        _fail(f"The setting BEHOLDER_{name} makes no sense: {first['msg']}.", code=2)
-    configure(settings.log_format, level=level)
-    try:
-        yield settings
-    except (AppError, RetrievalError, ModelError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str, *, code: int = 1) -> NoReturn:
-    typer.echo(f"beholder: {message}", err=True)
-    raise typer.Exit(code)
-
-
 def _is_utf8(words: str) -> bool:
     # Python keeps bytes of the command line that are no text as halves of surrogate pairs.
     return not any("\ud800" <= character <= "\udfff" for character in words)
@@ -345,8 +313,4 @@ def _write_report(report: Path, imported: Imported) -> None:
             encoding="utf-8",
         )
     except OSError as error:
-        _fail(f"The report {report} could not be written: {error.strerror}.")
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
+        fail(f"The report {report} could not be written: {error.strerror}.")

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.cli import failures_in_one_line
 from app.demo.run import Questions, run_demo
 from app.server import check_free, serve_forever
 from app.services import open_services
 from app.settings import Settings
+from app.terminal import failures_in_one_line
 
 SAMPLE_QUESTIONS = Questions("a cup of coffee on a wooden table", picture="chelsea.png")
 OWN_QUESTIONS = Questions("people outdoors on a sunny day")

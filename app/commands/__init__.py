@@ -1,0 +1,1 @@
+"""Groups of commands that `app.cli` puts together, one module each."""
