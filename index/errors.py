@@ -14,6 +14,7 @@ RetrievalError
 │   ├── CancellingQuery    the parts sum to nothing
 │   ├── FilterError        a filter that can't be read
 │   └── CursorError        a cursor that isn't ours, or is of another query
+│   ├── PartRefused        one part can't be used, for the reason of its cause
 ├── DimensionMismatch      a vector of another model
 ├── SnapshotError          a snapshot that can't be trusted
 └── Conflict               the state of a thing forbids the change
@@ -131,6 +132,16 @@ class CursorError(QueryError):
 
 
 class DimensionMismatch(RetrievalError):
+class PartRefused(QueryError):
+    """One part of the query can't be used; `cause` says why, and `pointer` where it stands."""
+
+    def __init__(self, pointer: str | None, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.pointer = pointer
+        self.cause = cause
+        self.reason = str(cause)
+
+
     """A vector has another number of components than the index."""
 
     def __init__(self, expected: int, actual: int) -> None:

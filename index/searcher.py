@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from index import cursors
-from index.errors import CancellingQuery, CursorError, EmptyQuery, NotFound
+from index.errors import CancellingQuery, CursorError, EmptyQuery, NotFound, PartRefused
 from index.filters import Condition
 from index.live_index import Generation, LiveIndex
 from index.pictures import PictureReader
 from index.store import embeddings, images
 from index.store.database import Database
 from index.store.images import ImageRecord
+from model import EmbeddedText, EmbeddingQueue, Encoder, ImageError, TextError
 
 LIMIT_ALLOWED = 1_000
 PARTS_ALLOWED = 16
@@ -36,6 +39,7 @@ class TextPart:
 
     text: str
     weight: float = 1.0
+    pointer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class PicturePart:
 
     source: bytes | Path
     weight: float = 1.0
+    pointer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,10 @@ class ImagePart:
 
     image_id: str
     weight: float = 1.0
+    pointer: str | None = None
 
 
+# Each part's `pointer` says where in the caller's own document it stands, for errors.
 Part: TypeAlias = TextPart | PicturePart | ImagePart
 
 
@@ -120,13 +127,13 @@ class Searcher:
         Answered wholly by one model version. Paging goes on from the last hit by score and id, so
         what is added or deleted meanwhile never makes a hit repeat.
 
-        Raises EmptyQuery, CancellingQuery, CursorError, NotFound, ImageError, TextError,
-        QueueFull, DatabaseUnavailable.
+        Raises EmptyQuery, CancellingQuery, CursorError, QueueFull, DatabaseUnavailable, and
+        PartRefused for a part with an ImageError, a TextError or a NotFound.
         """
         started = time.perf_counter()
         generation = self._live.generation
         vector, own_numbers, warnings = self._encode(query.parts, generation)
-        fingerprint = _fingerprint(query)
+        fingerprint = self._fingerprint(query)
         position = _position(query.cursor, generation, fingerprint)
         encoded = time.perf_counter()
         allowed = self._allowed(query.where)
@@ -160,8 +167,8 @@ class Searcher:
 
     def embedding(self, image_id: str, generation: Generation) -> NDArray[np.float32]:
         """The stored embedding (D,) of an image. Raises NotFound, DatabaseUnavailable."""
-        ((_, vector),), _ = self._stored([ImagePart(image_id)], generation)
-        return vector
+        with self._database.reading() as session:
+            return _stored_vector(session, image_id, generation)[1]
 
     def _encode(
         self, parts: Sequence[Part], generation: Generation
@@ -171,12 +178,9 @@ class Searcher:
         queue = generation.queue
         pictures = [part for part in parts if isinstance(part, PicturePart)]
         # Sent off before the texts, so that both kinds are under way together.
-        futures = [
-            queue.submit_pixels(self._pictures.pixels(part.source, queue.encoder))
-            for part in pictures
-        ]
+        futures = [queue.submit_pixels(self._pixels(part, queue.encoder)) for part in pictures]
         texts = [part for part in parts if isinstance(part, TextPart)]
-        embedded = queue.embed_texts([part.text for part in texts])
+        embedded = _embedded_texts(texts, queue)
         stored, numbers = self._stored(
             [part for part in parts if isinstance(part, ImagePart)], generation
         )
@@ -203,18 +207,40 @@ class Searcher:
     def _stored(
         self, parts: Sequence[ImagePart], generation: Generation
     ) -> tuple[list[tuple[float, NDArray[np.float32]]], set[int]]:
+        weighted: list[tuple[float, NDArray[np.float32]]] = []
+        numbers: set[int] = set()
         if not parts:
-            return [], set()
+            return weighted, numbers
         with self._database.reading() as session:
-            numbers = [images.get(session, part.image_id).number for part in parts]
-            vectors = embeddings.get_many(session, generation.version.id, numbers)
-        for part, number in zip(parts, numbers, strict=True):
-            if number not in vectors:
-                raise NotFound("embedding of the image", part.image_id)
-        weighted = [
-            (part.weight, vectors[number]) for part, number in zip(parts, numbers, strict=True)
-        ]
-        return weighted, set(numbers)
+            for part in parts:
+                with _refusing(part):
+                    number, vector = _stored_vector(session, part.image_id, generation)
+                weighted.append((part.weight, vector))
+                numbers.add(number)
+        return weighted, numbers
+
+    def _pixels(self, part: PicturePart, encoder: Encoder) -> NDArray[np.uint8]:
+        with _refusing(part):
+            return self._pictures.pixels(part.source, encoder)
+
+    def _fingerprint(self, query: Query) -> str:
+        """What makes two requests pages of one query."""
+        seen = hashlib.sha256(repr(query.min_score).encode())
+        if query.where is not None:
+            compiled = query.where.compile(dialect=self._database.engine.dialect)
+            asked = f"|{compiled}|{sorted(compiled.params.items())!r}"
+            seen.update(asked.encode("utf-8", "surrogatepass"))
+        for part in query.parts:
+            seen.update(f"|{part.weight!r}|".encode())
+            match part:
+                case TextPart():
+                    seen.update(part.text.encode("utf-8", "surrogatepass"))
+                case ImagePart():
+                    seen.update(part.image_id.encode("utf-8", "surrogatepass"))
+                case PicturePart():
+                    content = part.source
+                    seen.update(content if isinstance(content, bytes) else content.read_bytes())
+        return seen.hexdigest()[:16]
 
     def _allowed(self, where: Condition | None) -> NDArray[np.int64] | None:
         if where is None:
@@ -285,20 +311,33 @@ def _candidates(
     return numbers[order], scores[order]
 
 
-def _fingerprint(query: Query) -> str:
-    """What makes two requests pages of one query."""
-    seen = hashlib.sha256(repr(query.min_score).encode())
-    for part in query.parts:
-        seen.update(f"|{part.weight!r}|".encode())
-        match part:
-            case TextPart():
-                seen.update(part.text.encode("utf-8", "surrogatepass"))
-            case ImagePart():
-                seen.update(part.image_id.encode("utf-8", "surrogatepass"))
-            case PicturePart():
-                content = part.source
-                seen.update(content if isinstance(content, bytes) else content.read_bytes())
-    return seen.hexdigest()[:16]
+def _stored_vector(
+    session: Session, image_id: str, generation: Generation
+) -> tuple[int, NDArray[np.float32]]:
+    number = images.get(session, image_id).number
+    vectors = embeddings.get_many(session, generation.version.id, [number])
+    if number not in vectors:
+        raise NotFound("embedding of the image", image_id)
+    return number, vectors[number]
+
+
+def _embedded_texts(parts: Sequence[TextPart], queue: EmbeddingQueue) -> list[EmbeddedText]:
+    try:
+        return queue.embed_texts([part.text for part in parts])
+    except TextError:
+        # One of them was refused, and only asking one by one tells which.
+        for part in parts:
+            with _refusing(part):
+                queue.embed_text(part.text)
+        raise
+
+
+@contextmanager
+def _refusing(part: Part) -> Iterator[None]:
+    try:
+        yield
+    except (ImageError, TextError, NotFound) as error:
+        raise PartRefused(part.pointer, error) from error
 
 
 def _position(cursor: str | None, generation: Generation, fingerprint: str) -> _Position | None:

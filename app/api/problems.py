@@ -80,6 +80,8 @@ INTERNAL = ProblemType("internal", 500, "Something went wrong here")
 
 def problem_type(error: Exception) -> ProblemType:
     """The kind of problem that an error is; `INTERNAL` for one that is not in the table."""
+    if isinstance(error, index.PartRefused):
+        return problem_type(error.cause)
     for ancestor in type(error).__mro__:
         if ancestor in PROBLEM_TYPES:
             return PROBLEM_TYPES[ancestor]

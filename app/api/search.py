@@ -31,7 +31,7 @@ async def search_by_text(
 ) -> schemas.SearchOut:
     """The images that a sentence describes."""
     query = index.Query(
-        parts=[TextPart(text)],
+        parts=[TextPart(text, pointer="/text")],
         limit=limit,
         cursor=cursor,
         min_score=min_score,
@@ -87,9 +87,9 @@ async def search_by_picture(
         fields = validated(schemas.PictureSearchFields, given)
 
         def answer() -> SearchResult:
-            parts: list[Part] = [PicturePart(form.files[0].path)]
+            parts: list[Part] = [PicturePart(form.files[0].path, pointer="/file")]
             if fields.text is not None:
-                parts.append(TextPart(fields.text))
+                parts.append(TextPart(fields.text, pointer="/text"))
             query = index.Query(parts=parts, limit=fields.limit, cursor=fields.cursor)
             return services.searcher.search(query)
 
@@ -98,16 +98,17 @@ async def search_by_picture(
 
 
 def _part(part: schemas.QueryPartIn, position: int) -> Part:
+    pointer = f"/query/{position}"
     if part.text is not None:
-        return TextPart(part.text, part.weight)
+        return TextPart(part.text, part.weight, f"{pointer}/text")
     if part.image_id is not None:
-        return ImagePart(part.image_id, part.weight)
+        return ImagePart(part.image_id, part.weight, f"{pointer}/image_id")
     assert part.image is not None, "the schema lets just one of the three through"
     try:
         content = base64.b64decode(part.image, validate=True)
     except (ValueError, binascii.Error) as error:
-        raise FieldInvalid(f"/query/{position}/image", "it is not base64") from error
-    return PicturePart(content, part.weight)
+        raise FieldInvalid(f"{pointer}/image", "it is not base64") from error
+    return PicturePart(content, part.weight, f"{pointer}/image")
 
 
 def search_out(result: SearchResult, root_path: str) -> schemas.SearchOut:

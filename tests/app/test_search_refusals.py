@@ -148,11 +148,12 @@ async def test_a_picture_in_a_query_is_checked_as_an_upload_is(
         (b"<svg/>", 415, "unsupported-format"),
         (b"\x89PNG" + bytes(settings.max_bytes), 413, "image-too-large"),
     ]:
-        query = {"query": [{"image": base64.b64encode(data).decode()}]}
-        assert_problem(await client.post("/v1/search", json=query), status, name)
+        query = {"query": [{"text": "a"}, {"image": base64.b64encode(data).decode()}]}
+        answer = await client.post("/v1/search", json=query)
+        assert_problem(answer, status, name, "/query/1/image")
         if status != 413:
             answer = await client.post("/v1/search/image", files={"file": ("q.png", data)})
-            assert_problem(answer, status, name)
+            assert_problem(answer, status, name, "/file")
     assert list(settings.data_dir.rglob("*.320")) == []
     assert list((settings.data_dir / "incoming").iterdir()) == []
 

@@ -17,13 +17,18 @@ from index import (
     EmptyQuery,
     ImagePart,
     NotFound,
+    Part,
+    PartRefused,
     PicturePart,
     Query,
     TextPart,
     condition,
 )
+from model import ImageError, TextError
 from tests.index.uploading import BLUE, GREEN, RED, add, an_upload, names_of
 from tests.pictures import picture_bytes
+
+A_FILTER = {"field": "tags", "op": "eq", "value": "a"}
 
 
 def all_pages(services: Services, limit: int, **query: Any) -> list[str]:
@@ -145,6 +150,9 @@ def test_a_cursor_of_another_query_or_version_is_refused(services: Services) -> 
     cursor = services.searcher.search(Query([TextPart("red")], limit=1)).next_cursor
     with pytest.raises(CursorError, match="another query"):
         services.searcher.search(Query([TextPart("blue")], limit=1, cursor=cursor))
+    for where in (condition(None, "holidays"), condition(A_FILTER, None)):
+        with pytest.raises(CursorError, match="another query"):
+            services.searcher.search(Query([TextPart("red")], cursor=cursor, where=where))
     with pytest.raises(CursorError, match="not one of ours"):
         services.searcher.search(Query([TextPart("red")], limit=1, cursor="AAAA"))
     version = services.versions.to_build(None, "colour")
@@ -154,10 +162,35 @@ def test_a_cursor_of_another_query_or_version_is_refused(services: Services) -> 
         services.searcher.search(Query([TextPart("red")], limit=1, cursor=cursor))
 
 
-def test_an_unknown_image_as_query_is_not_found(services: Services) -> None:
-    """There is no "like this" without a this."""
-    with pytest.raises(NotFound):
-        services.searcher.search(Query([ImagePart("no-such")]))
+def test_a_cursor_knows_the_values_of_its_filter(services: Services) -> None:
+    """The same filter goes on, one of the same shape with another value does not."""
+    for seed in range(3):
+        add(services, RED, seed=seed, tags=("a", "b"))
+    parts = [TextPart("red")]
+    first = services.searcher.search(Query(parts, limit=1, where=condition(A_FILTER, None)))
+    again = Query(parts, limit=2, cursor=first.next_cursor, where=condition(A_FILTER, None))
+    assert len(services.searcher.search(again).hits) == 2
+    other = condition({"field": "tags", "op": "eq", "value": "b"}, None)
+    with pytest.raises(CursorError, match="another query"):
+        services.searcher.search(Query(parts, cursor=first.next_cursor, where=other))
+
+
+@pytest.mark.parametrize(
+    ("part", "cause"),
+    [
+        (ImagePart("no-such", pointer="/here"), NotFound),
+        (TextPart(" ", pointer="/here"), TextError),
+        (PicturePart(b"no picture", pointer="/here"), ImageError),
+    ],
+)
+def test_a_part_that_cant_be_used_is_named(
+    services: Services, part: Part, cause: type[Exception]
+) -> None:
+    """Among good parts, the bad one's own pointer and reason come back."""
+    with pytest.raises(PartRefused) as refused:
+        services.searcher.search(Query([TextPart("red"), part, TextPart("blue")]))
+    assert refused.value.pointer == "/here"
+    assert isinstance(refused.value.cause, cause)
 
 
 def test_a_cut_text_says_so(services: Services) -> None:
