@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands import jobs
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ cli.add_typer(train, name="train")
 
 models = typer.Typer(help="See and switch model versions.", no_args_is_help=True)
 cli.add_typer(models, name="models")
+
+cli.add_typer(jobs.group, name="jobs")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
@@ -56,16 +57,14 @@ def worker(
         float, typer.Option(min=0, help="End after so long without a job; default is never.")
     ] = math.inf,
 ) -> None:
-    """Do jobs (reindex) until stopped; a job in hand is left to the next worker."""
-    os.nice(nice)
-    from app.jobs.worker import Worker
+    """Do jobs until stopped; a job in hand is left to the next worker."""
+    from app.jobs.priority import give_way
+    from app.jobs.process import work_until_stopped
     from app.services import open_services
 
+    give_way(nice)
     with failures_in_one_line(logging.INFO) as settings, open_services(settings) as services:
-        hand = Worker(services)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: hand.stop())
-        hand.run(idle_seconds=idle_seconds)
+        work_until_stopped(services, idle_seconds=idle_seconds)
 
 
 @cli.command(epilog="Example: beholder ingest ~/Pictures --collection holidays")

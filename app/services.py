@@ -96,3 +96,15 @@ def open_services(
             verifier=Verifier(database, blobs, live),
             jobs=JobQueue(database),
         )
+
+
+@contextmanager
+def open_job_queue(settings: Settings) -> Iterator[JobQueue]:
+    """The jobs alone, without a model in memory. Raises DatabaseUnavailable."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    try:
+        migrate(database, wait_seconds=settings.database_wait_seconds)
+        yield JobQueue(database)
+    finally:
+        database.close()

@@ -30,7 +30,7 @@ from index.errors import (
 from index.filters import Condition, condition
 from index.importer import Imported, Importer, Refusal, count_files
 from index.indexer import Indexer
-from index.job_queue import JobPage, JobQueue
+from index.job_queue import JobPage, JobQueue, JobRecordPage
 from index.library import ImagePage, Library
 from index.live_index import Generation, LiveIndex
 from index.pictures import PictureReader
@@ -49,7 +49,9 @@ from index.searcher import (
 )
 from index.store.database import Database, check_database_url, sqlite_url
 from index.store.images import ImageRecord
-from index.store.jobs import Job, LeaseLost
+from index.store.job_leases import LeaseLost
+from index.store.job_records import JobRecord
+from index.store.job_rows import Job
 from index.store.migrating import migrate
 from index.store.model_versions import ModelVersion
 from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
@@ -88,6 +90,8 @@ __all__ = [
     "Job",
     "JobPage",
     "JobQueue",
+    "JobRecord",
+    "JobRecordPage",
     "LeaseLost",
     "Library",
     "LiveIndex",

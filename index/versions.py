@@ -125,7 +125,11 @@ class Versions:
             building = [v for v in model_versions.embedding(session) if v.state == "building"]
             if not building:
                 return
-            wanted = {job.arguments.get("model_version") for job in jobs.unfinished(session)}
+            wanted = {
+                kept.get("model_version")
+                for job in jobs.unfinished(session)
+                for kept in (job.arguments, job.checkpoint or {})
+            }
         # A version is registered a moment before its job is; only an old one can be without.
         before = datetime.now(UTC) - REGISTRATION_GRACE
         for version in building:

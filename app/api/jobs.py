@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from app.api import problems, schemas
+from app.api import job_schemas, problems, schemas
 from app.api.dependencies import Lanes, LanesDep, ServicesDep
 from app.jobs import reindex
 from app.services import Services
-from index import Job
+from index import Job, JobRecord
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 POLL_SECONDS = 0.5
 PING_SECONDS = 15
+RECORDS_AT_ONCE = 500
+# Of the largest number that a database counts to.
+NUMBER_DIGITS = 18
 
 
 @router.post("/admin/reindex", status_code=202)
@@ -26,10 +32,10 @@ async def start_reindex(
     response: Response,
     services: ServicesDep,
     lanes: LanesDep,
-    body: schemas.ReindexIn | None = None,
-) -> schemas.JobOut:
+    body: job_schemas.ReindexIn | None = None,
+) -> job_schemas.JobOut:
     """Embed every image again beside the live version, then switch; searches go on meanwhile."""
-    wanted = body or schemas.ReindexIn()
+    wanted = body or job_schemas.ReindexIn()
 
     def enqueue() -> Job:
         return reindex.enqueue(services, wanted.model_version, is_to_go_live=wanted.promote)
@@ -45,12 +51,12 @@ async def list_jobs(
     lanes: LanesDep,
     limit: schemas.Limit = 50,
     cursor: schemas.Cursor | None = None,
-) -> schemas.JobListOut:
+) -> job_schemas.JobListOut:
     """A page of jobs, newest first."""
 
-    def read() -> schemas.JobListOut:
+    def read() -> job_schemas.JobListOut:
         page = services.jobs.page(limit=limit, cursor=cursor)
-        return schemas.JobListOut(
+        return job_schemas.JobListOut(
             items=[job_out(job) for job in page.jobs], next_cursor=page.next_cursor
         )
 
@@ -58,15 +64,58 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}")
-async def get_job(job_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> schemas.JobOut:
+async def get_job(job_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> job_schemas.JobOut:
     """One job."""
     return job_out(await lanes.read.run(services.jobs.get, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)
-async def cancel_job(job_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> schemas.JobOut:
+async def cancel_job(
+    job_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+) -> job_schemas.JobOut:
     """Ask a job to stop."""
     return job_out(await lanes.read.run(services.jobs.request_cancel, job_id))
+
+
+@router.post("/jobs/{job_id}/pause", status_code=202)
+async def pause_job(
+    job_id: schemas.Id,
+    request: Request,
+    services: ServicesDep,
+    lanes: LanesDep,
+    body: job_schemas.PauseIn | None = None,
+) -> job_schemas.JobOut:
+    """Keep a job from being done until it is resumed; who paused it and when is in the job."""
+    caller = request.client.host if request.client else "somebody"
+    by = (body or job_schemas.PauseIn()).by or caller
+    return job_out(await lanes.read.run(partial(services.jobs.pause, job_id, by=by)))
+
+
+@router.post("/jobs/{job_id}/resume", status_code=202)
+async def resume_job(
+    job_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+) -> job_schemas.JobOut:
+    """Let a paused job go on where it was left."""
+    return job_out(await lanes.read.run(services.jobs.resume, job_id))
+
+
+@router.get("/jobs/{job_id}/records")
+async def list_job_records(
+    job_id: schemas.Id,
+    services: ServicesDep,
+    lanes: LanesDep,
+    limit: schemas.Limit = 500,
+    cursor: schemas.Cursor | None = None,
+) -> job_schemas.JobRecordListOut:
+    """What the job recorded on its way, oldest first: the points of its curves."""
+
+    def read() -> job_schemas.JobRecordListOut:
+        page = services.jobs.record_page(job_id, limit=limit, cursor=cursor)
+        return job_schemas.JobRecordListOut(
+            items=[_record_out(record) for record in page.records], next_cursor=page.next_cursor
+        )
+
+    return await lanes.read.run(read)
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
@@ -76,31 +125,40 @@ async def follow_job(
     lanes: LanesDep,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
 ) -> EventSourceResponse:
-    """The job's state, now and at each change, until it ends.
+    """The job's state at each change, and every record, until it ends.
 
-    Each event holds the whole state, so a client that comes back with `Last-Event-ID` misses
-    nothing: it gets the present state unless that is the one it has seen.
+    A client that comes back with `Last-Event-ID` is sent the records that it has not seen, and then
+    the present state unless it has seen that one.
     """
-    first = await lanes.read.run(services.jobs.get, job_id)
-    return EventSourceResponse(_events(first, last_event_id, services, lanes), ping=PING_SECONDS)
+    await lanes.read.run(services.jobs.get, job_id)
+    events = _events(job_id, _Seen.parse(last_event_id), services, lanes)
+    return EventSourceResponse(events, ping=PING_SECONDS)
 
 
-def job_out(job: Job) -> schemas.JobOut:
+def job_out(job: Job) -> job_schemas.JobOut:
     """The wire form of a job."""
-    return schemas.JobOut(
+    return job_schemas.JobOut(
         id=job.id,
         kind=job.kind,
         state=job.state,
-        progress=schemas.ProgressOut(done=job.done, total=job.total, unit=job.unit),
+        progress=job_schemas.ProgressOut(done=job.done, total=job.total, unit=job.unit),
         message=job.message,
         result=job.result,
         problem=_problem(job),
         cancel_requested=job.cancel_requested,
+        paused=_paused(job),
+        attempts=job.attempts,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
         updated_at=job.updated_at,
     )
+
+
+def _paused(job: Job) -> job_schemas.PausedOut | None:
+    if job.paused_at is None or job.paused_by is None:
+        return None
+    return job_schemas.PausedOut(by=job.paused_by, at=job.paused_at)
 
 
 def _problem(job: Job) -> dict[str, Any] | None:
@@ -110,16 +168,48 @@ def _problem(job: Job) -> dict[str, Any] | None:
     return job.problem
 
 
+def _record_out(record: JobRecord) -> job_schemas.JobRecordOut:
+    return job_schemas.JobRecordOut(name=record.name, data=record.data, at=record.at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a follower has been sent: the last record's number, and the state by its digest."""
+
+    record: int = 0
+    state: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.record}.{self.state}"
+
+    @classmethod
+    def parse(cls, event_id: str | None) -> _Seen:
+        """What an event's id tells; one that is none of ours tells that nothing was seen."""
+        record, _, state = (event_id or "").partition(".")
+        if not record.isascii() or not record.isdecimal() or len(record) > NUMBER_DIGITS:
+            return cls()
+        return cls(int(record), state)
+
+
 async def _events(
-    job: Job, last_event_id: str | None, services: Services, lanes: Lanes
+    job_id: str, seen: _Seen, services: Services, lanes: Lanes
 ) -> AsyncIterator[ServerSentEvent]:
-    seen = last_event_id
     while True:
-        event_id = job.updated_at.isoformat()
-        if event_id != seen:
-            yield ServerSentEvent(job_out(job).model_dump_json(), event="job", id=event_id)
-            seen = event_id
+        # The job is read before its records: when it has ended, they are all there.
+        job = await lanes.read.run(services.jobs.get, job_id)
+        read = partial(services.jobs.records, job_id, after=seen.record, limit=RECORDS_AT_ONCE)
+        records = await lanes.read.run(read)
+        for record in records:
+            seen = replace(seen, record=record.number)
+            data = _record_out(record).model_dump_json()
+            yield ServerSentEvent(data, event="record", id=str(seen))
+        if len(records) == RECORDS_AT_ONCE:
+            continue
+        data = job_out(job).model_dump_json()
+        digest = sha256(data.encode()).hexdigest()[:16]
+        if digest != seen.state:
+            seen = replace(seen, state=digest)
+            yield ServerSentEvent(data, event="job", id=str(seen))
         if job.finished_at is not None:
             return
         await anyio.sleep(POLL_SECONDS)
-        job = await lanes.read.run(services.jobs.get, job.id)

@@ -222,53 +222,12 @@ class ClassifyFields(Incoming):
     image_id: Id | None = None
 
 
-class ReindexIn(Incoming):
-    """Which version to fill and promote; without one, a fresh version of the configured model."""
-
-    model_version: Id | None = None
-    promote: bool = Field(
-        default=True, description="Whether to go live when every image is embedded."
-    )
-
-
 class ModelIn(Incoming):
     """A checkpoint to make a model version of."""
 
     source: Annotated[Text, StringConstraints(min_length=1, max_length=4_096)] = Field(
         description="The name of a model that is shipped, or a path below an allowed root."
     )
-
-
-class ProgressOut(BaseModel):
-    """How far a job is, in its unit."""
-
-    done: int
-    total: int | None
-    unit: str
-
-
-class JobOut(BaseModel):
-    """Long work."""
-
-    id: str
-    kind: str
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
-    progress: ProgressOut
-    message: str
-    result: dict[str, Any] | None
-    problem: dict[str, Any] | None
-    cancel_requested: bool
-    created_at: AwareDatetime
-    started_at: AwareDatetime | None
-    finished_at: AwareDatetime | None
-    updated_at: AwareDatetime
-
-
-class JobListOut(BaseModel):
-    """A page of jobs, newest first."""
-
-    items: list[JobOut]
-    next_cursor: str | None
 
 
 class ModelOut(BaseModel):

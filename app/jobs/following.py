@@ -1,16 +1,17 @@
-"""A job from the command line: done here if no other worker takes it, with a bar."""
+"""A job on the command line: followed with a bar, and done here if no other worker takes it."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.jobs.worker import Worker
 from app.services import Services
-from index import Job
+from index import Job, JobQueue
 
 POLL_SECONDS = 0.2
 
@@ -18,23 +19,51 @@ POLL_SECONDS = 0.2
 def do_with_bar(services: Services, job: Job) -> Job:
     """The job as it ended, or as it was left by Ctrl-C, to be continued by another worker."""
     worker = Worker(services)
+    thread = threading.Thread(target=worker.run, name="worker")
+
+    thread.start()
+    try:
+        follow_with_bar(services.jobs, job, interrupted=worker.stop)
+    finally:
+        worker.stop()
+        thread.join()
+    return services.jobs.get(job.id)
+
+
+def follow_with_bar(
+    jobs: JobQueue, job: Job, *, interrupted: Callable[[], None] = lambda: None
+) -> Job:
+    """The job as it ended, or as it is at Ctrl-C, which leaves it alone. Raises what `get` does.
+
+    The bar is on standard error. `interrupted` is called at Ctrl-C, in a signal handler.
+    """
     stop = threading.Event()
 
     def interrupt(*_: object) -> None:
         stop.set()
-        worker.stop()
+        interrupted()
 
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeRemainingColumn(),
+    )
     previous = signal.signal(signal.SIGINT, interrupt)
-    thread = threading.Thread(target=worker.run, name="worker")
-    thread.start()
     try:
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task(job.kind, total=None)
-            while job.finished_at is None and not stop.wait(POLL_SECONDS):
-                job = services.jobs.get(job.id)
-                progress.update(task, completed=job.done, total=job.total, description=job.message)
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task(job.kind, total=None, unit="")
+            while True:
+                progress.update(
+                    task,
+                    completed=job.done,
+                    total=job.total,
+                    unit=job.unit,
+                    description=f"{job.kind}: {job.message}",
+                )
+                if job.finished_at is not None or stop.wait(POLL_SECONDS):
+                    return job
+                job = jobs.get(job.id)
     finally:
-        worker.stop()
-        thread.join()
         signal.signal(signal.SIGINT, previous)
-    return services.jobs.get(job.id)

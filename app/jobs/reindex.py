@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from app.jobs.job_kind import MODEL_VERSIONS, JobKind
+from app.jobs.progress import Progress
 from app.services import Services
 from index import Job
 
-KIND = "reindex"
 FAILURES_SHOWN = 1_000
 
 
@@ -19,13 +19,13 @@ def enqueue(services: Services, version_id: str | None, *, is_to_go_live: bool =
     """
     version = services.versions.to_build(version_id, services.settings.model)
     arguments = {"model_version": version.id, "promote": is_to_go_live}
-    return services.jobs.enqueue(KIND, arguments, unit="images")
+    return KIND.enqueue(services, arguments)
 
 
-def run(services: Services, job: Job, report: Callable[[int, int], bool]) -> dict[str, Any]:
+def run(services: Services, job: Job, progress: Progress) -> dict[str, Any]:
     """Do it; gives the job's result. Raises what `Reindexer.run` raises."""
     done = services.reindexer.run(
-        job.arguments["model_version"], report, is_to_go_live=job.arguments["promote"]
+        job.arguments["model_version"], progress.report, is_to_go_live=job.arguments["promote"]
     )
     services.versions.discard_superseded()
     return {
@@ -38,3 +38,6 @@ def run(services: Services, job: Job, report: Callable[[int, int], bool]) -> dic
             for failure in done.failures[:FAILURES_SHOWN]
         ],
     }
+
+
+KIND = JobKind("reindex", unit="images", turn=MODEL_VERSIONS, run=run)

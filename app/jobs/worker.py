@@ -7,31 +7,37 @@ import os
 import socket
 import threading
 import time
-from typing import Self
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import structlog
 
-from app.api.problems import problem_of
-from app.jobs import reindex
+from app.api.problems import INTERNAL, problem_of, problem_type
+from app.jobs.kinds import KINDS
+from app.jobs.progress import Progress
 from app.services import Services
-from index import Cancelled, DatabaseUnavailable, Job, LeaseLost, RetrievalError
-from model import ModelError
+from index import Cancelled, DatabaseUnavailable, Job, LeaseLost
 
 log = structlog.get_logger()
 
 IDLE_SECONDS = 0.5
-REPORT_SECONDS = 1.0
-KINDS = {reindex.KIND: reindex.run}
+DATABASE_RETRY_SECONDS = 1.0
 
 
 class Worker:
     """Does jobs until told to stop. One job at a time; run more workers for more.
 
     A job it holds when it is stopped goes back into the queue and is continued by the next.
+    `end_process` ends this process at once; it is called when a job does not stop soon after it was
+    asked to, once that job is cancelled or back in the queue. Without it such a job is waited for.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(
+        self, services: Services, *, end_process: Callable[[], None] | None = None
+    ) -> None:
         self._services = services
+        self._end_process = end_process
         self._name = f"{socket.gethostname()[:40]}:{os.getpid()}:{id(self):x}"
         self._stop = threading.Event()
 
@@ -70,71 +76,73 @@ class Worker:
         return True
 
     def _do(self, job: Job) -> None:
-        jobs = self._services.jobs
-        reporter = _Reporter(self._services, job, self._name, self._stop)
-        with reporter:
+        overdue = None if self._end_process is None else self._leave_at_once
+        with Progress(self._services.jobs, job, self._name, self._stop, overdue) as progress:
+            settle = self._outcome(job, progress)
+        while True:
             try:
-                result = KINDS[job.kind](self._services, job, reporter.report)
-            except Cancelled:
-                if self._stop.is_set():
-                    jobs.release(job, self._name)
-                    log.info("job_released", job=job.id)
-                else:
-                    jobs.finish(job, self._name, "cancelled", message="cancelled")
-                    log.info("job_cancelled", job=job.id)
+                settle()
                 return
-            except (RetrievalError, ModelError) as error:
-                if isinstance(error, LeaseLost | DatabaseUnavailable):
-                    raise
-                problem = problem_of(error)
-                message = problem["detail"]
-                jobs.finish(job, self._name, "failed", message=message, problem=problem)
-                log.warning("job_failed", job=job.id, reason=str(error))
-                return
-        failed = result.get("failed", 0)
-        message = f"succeeded with {failed} errors" if failed else "succeeded"
-        jobs.finish(job, self._name, "succeeded", message=message, result=result)
-        log.info("job_succeeded", job=job.id, errors=failed)
+            except DatabaseUnavailable as error:
+                # What was done is not lost while the database is away, unless for longer than the
+                # lease: then whoever takes the job over goes on from its checkpoint.
+                log.warning("database_unavailable", job=job.id, reason=error.reason)
+                if self._stop.wait(DATABASE_RETRY_SECONDS):
+                    return
 
-
-class _Reporter:
-    """Writes progress at most once a second, and keeps the lease while one step takes long."""
-
-    def __init__(self, services: Services, job: Job, worker: str, stop: threading.Event) -> None:
-        self._services = services
-        self._job = job
-        self._worker = worker
-        self._stop = stop
-        self._progress: tuple[int, int] | None = None
-        self._should_stop = False
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"lease-{job.id}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._write()
-
-    def report(self, done: int, total: int) -> bool:
-        """Note how far the job is; gives whether it should stop."""
-        self._progress = (done, total)
-        return self._should_stop or self._stop.is_set()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(REPORT_SECONDS):
-            self._write()
-
-    def _write(self) -> None:
-        done, total = self._progress or (None, None)
+    def _outcome(self, job: Job, progress: Progress) -> Callable[[], None]:
+        """Do the job; gives what writes how it ended. Raises LeaseLost."""
         try:
-            self._should_stop = self._services.jobs.report(
-                self._job, self._worker, done=done, total=total
-            )
+            result = KINDS[job.kind].run(self._services, job, progress)
+        except Cancelled:
+            return partial(self._leave, job)
         except LeaseLost:
-            self._should_stop = True
+            raise
         except DatabaseUnavailable as error:
-            log.warning("progress_not_written", job=self._job.id, reason=error.reason)
+            # One that answers now and did not a moment ago may do so for ever: that is an attempt.
+            failure = str(error) if self._is_database_there() else None
+            return partial(self._release, job, failure)
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends the job, not the worker)
+            return partial(self._fail, job, error)
+        return partial(self._succeed, job, result)
+
+    def _is_database_there(self) -> bool:
+        try:
+            self._services.jobs.is_claimable()
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    def _leave(self, job: Job) -> None:
+        if self._services.jobs.get(job.id).cancel_requested:
+            self._services.jobs.finish(job, self._name, "cancelled", message="cancelled")
+            log.info("job_cancelled", job=job.id)
+        else:
+            self._release(job, None)
+
+    def _release(self, job: Job, failure: str | None) -> None:
+        self._services.jobs.release(job, self._name, failure=failure)
+        log.info("job_released", job=job.id, reason=failure)
+
+    def _leave_at_once(self, job: Job) -> None:
+        log.warning("job_overdue", job=job.id)
+        try:
+            self._leave(job)
+        except (LeaseLost, DatabaseUnavailable) as error:
+            log.warning("job_left", job=job.id, reason=str(error))
+        assert self._end_process is not None, "only then is a job overdue"
+        self._end_process()
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        problem = problem_of(error)
+        message = problem["detail"]
+        self._services.jobs.finish(job, self._name, "failed", message=message, problem=problem)
+        unforeseen = error if problem_type(error) is INTERNAL else None
+        log.warning("job_failed", job=job.id, reason=str(error), exc_info=unforeseen)
+
+    def _succeed(self, job: Job, result: dict[str, Any]) -> None:
+        failed = result.get("failed", 0)
+        message = result.get("message", "succeeded")
+        message = f"{message} with {failed} errors" if failed else message
+        self._services.jobs.finish(job, self._name, "succeeded", message=message, result=result)
+        log.info("job_succeeded", job=job.id, errors=failed)

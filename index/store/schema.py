@@ -206,6 +206,14 @@ class JobRow(Base):
             sqlite_where=text("state IN ('queued', 'running')"),
             postgresql_where=text("state IN ('queued', 'running')"),
         ),
+        # At most one job of a turn runs, whatever two workers claim in the same moment.
+        Index(
+            "ix_jobs_running_turn",
+            "turn",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -213,7 +221,10 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(String(32), unique=True)
     kind: Mapped[str] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(16))
+    # Jobs of one turn wait for each other.
+    turn: Mapped[str | None] = mapped_column(String(32))
     arguments: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Document)
     done: Mapped[int] = mapped_column(BigInteger, default=0)
     total: Mapped[int | None] = mapped_column(BigInteger)
     unit: Mapped[str] = mapped_column(String(16))
@@ -221,6 +232,8 @@ class JobRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(Document)
     problem: Mapped[dict[str, Any] | None] = mapped_column(Document)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    paused_at: Mapped[datetime | None]
+    paused_by: Mapped[str | None] = mapped_column(String(100))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     leased_by: Mapped[str | None] = mapped_column(String(64))
     lease_expires_at: Mapped[datetime | None]
@@ -228,3 +241,20 @@ class JobRow(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
+
+
+class JobRecordRow(Base):
+    """One entry of a job's log: a point of a curve, say."""
+
+    __tablename__ = "job_records"
+    __table_args__ = (
+        # Those of one job that a follower has not seen.
+        Index(None, "job_number", "number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    job_number: Mapped[int] = mapped_column(Number, ForeignKey("jobs.number", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]] = mapped_column(Document)
+    at: Mapped[datetime]

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.jobs import worker as worker_module
 from app.jobs.worker import Worker
 from app.services import Services
 from index import Job, JobQueue, LeaseLost, TextPart
@@ -218,38 +217,68 @@ async def test_a_running_job_is_cancelled_soon(
     client: httpx.AsyncClient, services_of: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker hears of it at its next report; searches are answered by the version before."""
-    monkeypatch.setattr(worker_module, "REPORT_SECONDS", 0.05)
+    monkeypatch.setattr("app.jobs.progress.BEAT_SECONDS", 0.02)
     monkeypatch.setattr("index.reindexer.IMAGES_PER_BATCH", 1)
     for seed in range(4):
         await upload(client, picture_bytes(seed=seed))
     live = services_of.live.generation
     job = await started_reindex(client)
     working = threading.Event()
-    asked = threading.Event()
+    heard = threading.Event()
     embed = live.queue.encoder.embed_pixels
+    get = services_of.jobs.get
 
     def until_heard(pixels: Any) -> Any:
         working.set()
-        asked.wait()
-        while not heard():
-            threading.Event().wait(0.05)
+        heard.wait()
         return embed(pixels)
 
-    def heard() -> bool:
-        return services_of.jobs.get(job["id"]).updated_at > cancelled_at[0]
+    def listening(job_id: str) -> Job:
+        job = get(job_id)
+        if job.cancel_requested and threading.current_thread().name.startswith("lease-"):
+            heard.set()
+        return job
 
-    cancelled_at: list[Any] = []
+    monkeypatch.setattr(services_of.jobs, "get", listening)
     live.queue.encoder.embed_pixels = until_heard  # type: ignore[method-assign]
     async with anyio.create_task_group() as group:
         group.start_soon(work_once, services_of)
         await anyio.to_thread.run_sync(working.wait)
         assert (await client.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
-        cancelled_at.append(services_of.jobs.get(job["id"]).updated_at)
-        asked.set()
     done = await read_job(client, job["id"])
     assert done["state"] == "cancelled"
     assert done["progress"]["done"] < 4
     assert services_of.live.generation.version.id == live.version.id
+
+
+async def test_a_paused_job_tells_by_whom_and_since_when(
+    client: httpx.AsyncClient, services_of: Services
+) -> None:
+    """It waits whatever comes, is paused once, and goes on after one call."""
+    job = await started_reindex(client)
+    url = f"/v1/jobs/{job['id']}"
+    answer = await client.post(f"{url}/pause", json={"by": "ana"})
+    assert answer.status_code == 202
+    paused = strict_json(answer)
+    assert paused["state"] == "queued"
+    assert paused["paused"]["by"] == "ana"
+    assert paused["created_at"] <= paused["paused"]["at"] == paused["updated_at"]
+    assert not await work_once(services_of)
+    problem = assert_problem(await client.post(f"{url}/pause"), 409, "conflict")
+    assert "ana" in problem["detail"]
+    answer = await client.post(f"{url}/resume")
+    assert answer.status_code == 202
+    assert strict_json(answer)["paused"] is None
+    assert_problem(await client.post(f"{url}/resume"), 409, "conflict")
+    assert await work_once(services_of)
+    assert (await read_job(client, job["id"]))["state"] == "succeeded"
+    assert_problem(await client.post(f"{url}/pause"), 409, "conflict")
+    other = await started_reindex(client)
+    # Whoever does not say who they are is known by their address.
+    answer = await client.post(f"/v1/jobs/{other['id']}/pause")
+    assert strict_json(answer)["paused"]["by"] == "127.0.0.1"
+    for body in ({"by": ""}, {"by": "a" * 101}, {"by": "\0"}, {"why": "x"}):
+        assert_problem(await client.post(f"{url}/pause", json=body), 422, "invalid-request")
 
 
 async def test_a_job_whose_worker_fell_silent_is_taken_over_three_times_at_most(

@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from app.jobs.worker import Worker
 from app.services import Services
 from app.settings import Settings
 from tests.app.asking import BOUNDARY, ON_SQLITE, assert_problem, form_end, form_part, strict_json
@@ -161,28 +160,45 @@ def read_events(url: str, job_id: str, last: str | None, into: list[Event]) -> N
 
 
 def test_the_events_of_a_job_tell_its_life_and_end(loopback: Loopback, services: Services) -> None:
-    """The state now, each change, and the end; who comes back misses and repeats nothing."""
-    loopback.post("/v1/images", files={"file": ("a.png", picture_bytes())})
-    job = loopback.post("/v1/admin/reindex").json()
+    """The state now, each record, each change, and the end."""
+    job = services.jobs.enqueue("evaluate", {}, unit="images")
     events: list[Event] = []
-    reader = threading.Thread(target=read_events, args=(loopback.url, job["id"], None, events))
+    reader = threading.Thread(target=read_events, args=(loopback.url, job.id, None, events))
     reader.start()
     until(lambda: bool(events), "no first event")
     assert events[0]["data"]["state"] == "queued"
-    assert Worker(services).run_once()
+    held = services.jobs.claim("w")
+    assert held is not None
+    services.jobs.report(held, "w", done=1, total=2)
+    until(lambda: len(events) > 1, "no second event")
+    assert events[1]["data"]["progress"] == {"done": 1, "total": 2, "unit": "images"}
+    for step in range(3):
+        services.jobs.record(held, "w", "curve", {"step": step})
+    services.jobs.finish(held, "w", "succeeded", message="done")
     reader.join(SECONDS)
     assert not reader.is_alive()
-    assert events[-1]["data"]["state"] == "succeeded"
-    assert {event["event"] for event in events} == {"job"}
+    steps = [event["data"]["data"]["step"] for event in events if event["event"] == "record"]
+    assert steps == [0, 1, 2]
+    assert events[-1]["event"] == "job"
+    assert events[-1]["data"] == loopback.get(f"/v1/jobs/{job.id}").json()
     ids = [event["id"] for event in events]
     assert len(set(ids)) == len(ids)
-    assert ids == sorted(ids)
-    ended = loopback.get(f"/v1/jobs/{job['id']}").json()
-    assert events[-1]["data"] == ended
-    for last, expected in [(ids[0], [ids[-1]]), (ids[-1], []), ("nonsense", [ids[-1]])]:
+    # Who comes back misses and repeats nothing, wherever the stream broke.
+    first = next(at for at, event in enumerate(events) if event["event"] == "record")
+    for at, last in enumerate(ids[first:], start=first):
         again: list[Event] = []
-        read_events(loopback.url, job["id"], last, again)
-        assert [event["id"] for event in again] == expected
+        read_events(loopback.url, job.id, last, again)
+        assert again == events[at + 1 :]
+    for last in (None, "nonsense", "²³.x", "9" * 100):
+        again = []
+        read_events(loopback.url, job.id, last, again)
+        assert again == [*events[first:-1], again[-1]]
+        assert again[-1]["data"] == events[-1]["data"]
+    listed = loopback.get(f"/v1/jobs/{job.id}/records?limit=2").json()
+    assert [record["data"]["step"] for record in listed["items"]] == [0, 1]
+    rest = loopback.get(f"/v1/jobs/{job.id}/records?cursor={listed['next_cursor']}").json()
+    assert [record["data"]["step"] for record in rest["items"]] == [2]
+    assert rest["next_cursor"] is None
 
 
 def test_events_of_an_unknown_job_are_a_problem_and_no_stream(loopback: Loopback) -> None:
