@@ -131,7 +131,6 @@ class CursorError(QueryError):
         self.reason = reason
 
 
-class DimensionMismatch(RetrievalError):
 class PartRefused(QueryError):
     """One part of the query can't be used; `cause` says why, and `pointer` where it stands."""
 
@@ -142,6 +141,7 @@ class PartRefused(QueryError):
         self.reason = str(cause)
 
 
+class DimensionMismatch(RetrievalError):
     """A vector has another number of components than the index."""
 
     def __init__(self, expected: int, actual: int) -> None:
