@@ -72,7 +72,7 @@ class Encoder:
         self.precision = precision or native_precision()
         self._preprocessing = preprocessing
         self._tokenizer = tokenizer
-        self._model = _prepared(model, self.precision)
+        self._model = serving_copy(model, self.precision)
         with torch.inference_mode():
             self.dimension = int(self._embed_tokens(tokenizer(["a"])).shape[1])
 
@@ -112,6 +112,10 @@ class Encoder:
                 rows[batch] = self._embed_tokens([tokens[index] for index in batch])
         return TextEmbeddings(rows, tuple(one.was_truncated for one in tokens))
 
+    def are_truncated(self, texts: Sequence[str]) -> tuple[bool, ...]:
+        """Which texts `embed_texts` would cut, without embedding them; raises what it raises."""
+        return tuple(one.was_truncated for one in self._tokenizer(texts))
+
     def _embed_tokens(self, tokens: Sequence[Tokens]) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = self._model.encode_texts(*pad(tokens)).numpy()
         return vectors
@@ -122,7 +126,7 @@ def load_encoder(name_or_path: str = "compact") -> Encoder:
 
     Raises CheckpointNotFound, CheckpointDamaged or CheckpointMismatch.
     """
-    with _checkpoint_path(name_or_path) as path:
+    with checkpoint_path(name_or_path) as path:
         checkpoint, fingerprint = read_checkpoint(path)
         model = build_model(checkpoint)
         encoder = Encoder(
@@ -158,8 +162,11 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _prepared(model: DualEncoder, precision: torch.dtype) -> DualEncoder:
-    # A copy: the caller may go on training the model, and the folding below cannot be undone.
+def serving_copy(model: DualEncoder, precision: torch.dtype) -> DualEncoder:
+    """A copy that only embeds: evaluation mode, no gradients, the image tower in `precision`.
+
+    The model itself may go on learning; what makes the copy fast cannot be undone.
+    """
     model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
     if isinstance(model.image_tower, EfficientNetLite):
         fold_norms(model.image_tower)
@@ -170,7 +177,8 @@ def _prepared(model: DualEncoder, precision: torch.dtype) -> DualEncoder:
 
 
 @contextlib.contextmanager
-def _checkpoint_path(name_or_path: str) -> Iterator[Path]:
+def checkpoint_path(name_or_path: str) -> Iterator[Path]:
+    """The file of a shipped model or at a path, there while the block lasts."""
     if name_or_path not in SHIPPED_MODELS:
         yield Path(name_or_path)
         return

@@ -3,12 +3,15 @@
 Shape letters: N images, M texts, C labels, D embedding width. All vectors are unit rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 _CUTOFFS = (1, 5, 10)
+# A block of scores stays in the tens of megabytes for any gallery that fits this machine.
+_QUERIES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,22 @@ def image_to_text(
     is_own = owners[None, :] == np.arange(len(images))[:, None]
     best = np.where(is_own, scores, -np.inf).max(axis=1)  # (N,)
     return _retrieval(1 + (scores > best[:, None]).sum(axis=1))
+
+
+def retrieval(
+    queries: NDArray[np.float32], gallery: NDArray[np.float32], right: Sequence[Sequence[int]]
+) -> Retrieval:
+    """Each query of (N, D) ranks the (M, D) gallery; right is any row that `right` lists for it.
+
+    Every query has at least one right answer; a text of several images has them all.
+    """
+    ranks = []
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        scores = queries[start : start + _QUERIES_AT_ONCE] @ gallery.T  # (Q, M)
+        own = right[start : start + _QUERIES_AT_ONCE]
+        best = np.array([row[list(rows)].max() for row, rows in zip(scores, own, strict=True)])
+        ranks.append(1 + (scores > best[:, None]).sum(axis=1))
+    return _retrieval(np.concatenate(ranks))
 
 
 def accuracy(

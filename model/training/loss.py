@@ -19,8 +19,13 @@ def contrastive_loss(
     captions of one photo, or two copies of a text, are never each other's negatives.
     With one partner each it is the loss of Radford et al., 2021, figure 3.
     """
+    return paired_loss(images, texts, image_groups[:, None] == text_groups[None, :], scale)
+
+
+def paired_loss(images: Tensor, texts: Tensor, is_pair: Tensor, scale: Tensor) -> Tensor:
+    """`contrastive_loss` where (N, M) booleans say which image and text belong together."""
     logits = scale * images @ texts.T  # (N, M)
-    positives = (image_groups[:, None] == text_groups[None, :]).to(logits.dtype)  # (N, M)
+    positives = is_pair.to(logits.dtype)
     return (_soft(logits, positives) + _soft(logits.T, positives.T)) / 2
 
 

@@ -62,7 +62,7 @@ class Drawn:
 def draw(corpus: Corpus, sizes: StepSizes, step: int, seed: int, random: torch.Generator) -> Drawn:
     """The choice of `step`; photos with captions come in epochs, each once an epoch."""
     captioned = len(corpus.captions)
-    photos = torch.tensor(_of_epochs(captioned, sizes.captioned, step, seed))  # (B,)
+    photos = torch.tensor(places_of_epoch(captioned, sizes.captioned, step, seed))  # (B,)
     captions, owners = [], []
     for place, photo in enumerate(photos.tolist()):
         rows = corpus.captions[photo]
@@ -119,7 +119,7 @@ def joint_groups(images: int, owners: Sequence[int], texts: Sequence[int]) -> tu
     return image_groups, image_groups[torch.tensor(list(owners))]
 
 
-def _of_epochs(count: int, size: int, step: int, seed: int) -> list[int]:
+def places_of_epoch(count: int, size: int, step: int, seed: int) -> list[int]:
     """Places `step * size` and following of an endless row of shuffled epochs of `count` items."""
     size = min(size, count)
     per_epoch = count // size

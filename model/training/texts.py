@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.tokenizers import Tokenizer, Tokens, pad
-from model.towers.bert import Bert
 
 _BATCH = 64
 
@@ -32,24 +31,26 @@ class TextBank:
 def read_texts(
     texts: Iterable[str],
     tokenizer: Tokenizer,
-    tower: Bert,
+    tower: nn.Module,
     progress: Callable[[int, int], None],
 ) -> TextBank:
     """The bank of these texts, each once; `progress` hears (done, total)."""
     distinct = list(dict.fromkeys(texts))
     tokens = tokenizer(distinct)
-    features = torch.empty(len(distinct), tower.config.width)
+    rows: list[Tensor] = [torch.empty(0)] * len(distinct)
     order = sorted(range(len(tokens)), key=lambda row: len(tokens[row].ids))
     with torch.inference_mode():
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
-            features[batch] = tower(*pad([tokens[row] for row in batch])).float()
+            embedded = tower(*pad([tokens[row] for row in batch])).float()
+            for row, feature in zip(batch, embedded, strict=True):
+                rows[row] = feature
             progress(start + len(batch), len(order))
-    return TextBank({text: row for row, text in enumerate(distinct)}, tokens, features)
+    return TextBank({text: row for row, text in enumerate(distinct)}, tokens, torch.stack(rows))
 
 
 def text_chunks(
-    tower: Bert, tokens: Sequence[Tokens], size: int
+    tower: nn.Module, tokens: Sequence[Tokens], size: int
 ) -> tuple[list[Callable[[], Tensor]], Tensor]:
     """Chunks of texts of like length for `tower`, and where each given text went, (M,) indices.
 
