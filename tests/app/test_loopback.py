@@ -192,8 +192,7 @@ def test_the_events_of_a_job_tell_its_life_and_end(loopback: Loopback, services:
     for last in (None, "nonsense", "²³.x", "9" * 100):
         again = []
         read_events(loopback.url, job.id, last, again)
-        assert again == [*events[first:-1], again[-1]]
-        assert again[-1]["data"] == events[-1]["data"]
+        assert [event["data"] for event in again] == [event["data"] for event in events[first:]]
     listed = loopback.get(f"/v1/jobs/{job.id}/records?limit=2").json()
     assert [record["data"]["step"] for record in listed["items"]] == [0, 1]
     rest = loopback.get(f"/v1/jobs/{job.id}/records?cursor={listed['next_cursor']}").json()
