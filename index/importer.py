@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,13 +12,14 @@ from index.blobs import BlobStore
 from index.errors import DatabaseUnavailable, RetrievalError, StorageError, StorageFull
 from index.indexer import Indexer
 from index.uploads import DEFAULT_COLLECTION, Words, copy_in
-from model import ImageLimits, ModelError, QueueFull
+from model import ImageLimits, ModelError
 
 # Decoding releases the GIL, and each of these waits for the model and the disk most of the time.
 IMPORTING_THREADS = 16
 # Enough to keep the threads busy; more would only hold paths of a huge tree in memory.
 WAITING_FILES = 4 * IMPORTING_THREADS
-WAITS_ALLOWED = 100
+# For the model: nobody waits for an import, and it gives way to all who do.
+PATIENCE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,7 @@ class Importer:
                 raise
 
     def _add(self, path: Path, root: Path, collection: str) -> bool:
-        """Whether the file is a new image; waits while the model has all it can take."""
-        for _ in range(WAITS_ALLOWED):
-            try:
-                return self._add_now(path, root, collection)
-            except QueueFull as full:
-                time.sleep(full.retry_after_seconds)
-        return self._add_now(path, root, collection)
-
-    def _add_now(self, path: Path, root: Path, collection: str) -> bool:
+        """Whether the file is a new image."""
         if not path.is_file():
             # Opening a named pipe would wait for its writer for ever.
             raise StorageError(path, "it is no regular file, or a link to nowhere")
@@ -111,7 +103,7 @@ class Importer:
             collection=collection,
             words=Words(metadata={"path": shown}),
         )
-        return self._indexer.add(upload).is_new
+        return self._indexer.add(upload, wait_seconds=PATIENCE_SECONDS).is_new
 
 
 def count_files(paths: Sequence[Path]) -> int:

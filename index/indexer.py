@@ -37,17 +37,18 @@ class Indexer:
         self._pictures = pictures
         self._arrivals = Arrivals(database, blobs, live)
 
-    def add(self, upload: Upload) -> Added:
+    def add(self, upload: Upload, *, wait_seconds: float = 0) -> Added:
         """The image of these bytes, stored, committed and searchable when this returns.
 
         The same bytes in the same collection are the same image, whatever words come with them.
-        The uploaded file is gone afterwards, whether it was kept or refused.
+        The uploaded file is gone afterwards, whether it was kept or refused. A model that has all
+        it can take is waited for up to `wait_seconds`.
 
         Raises ImageError, TextRejected, EmbeddingRejected, QueueFull, StorageError,
         DatabaseUnavailable.
         """
         try:
-            return self._add(upload)
+            return self._add(upload, wait_seconds)
         finally:
             upload.path.unlink(missing_ok=True)
 
@@ -92,7 +93,7 @@ class Indexer:
         """Commit what is under way and end."""
         self._arrivals.close()
 
-    def _add(self, upload: Upload) -> Added:
+    def _add(self, upload: Upload, wait_seconds: float) -> Added:
         words = upload.words.cleaned()
         collection = clean_text(upload.collection, "/collection", max_characters=100)
         with self._database.reading() as session:
@@ -108,7 +109,7 @@ class Indexer:
                 small = thumbnail(picture, THUMBNAIL_SIZE)
                 image = _new_image(upload, picture, collection, words)
                 pixels = {queue: queue.encoder.prepare(picture) for queue in set(queues.values())}
-            vectors |= _embed(queues, pixels)
+            vectors |= _embed(queues, pixels, wait_seconds)
             added = self._arrivals.commit(Arrival(image, upload.path, small, vectors))
             if added is not None:
                 return added
@@ -139,8 +140,13 @@ def _new_image(upload: Upload, picture: Picture, collection: str, words: Words) 
 
 
 def _embed(
-    queues: Mapping[str, EmbeddingQueue], pixels: Mapping[EmbeddingQueue, NDArray[np.uint8]]
+    queues: Mapping[str, EmbeddingQueue],
+    pixels: Mapping[EmbeddingQueue, NDArray[np.uint8]],
+    wait_seconds: float,
 ) -> dict[str, NDArray[np.float32]]:
     """The picture's embedding by each version; versions of one encoder share the pass."""
-    futures = {queue: queue.submit_pixels(prepared) for queue, prepared in pixels.items()}
+    futures = {
+        queue: queue.submit_pixels(prepared, wait_seconds=wait_seconds)
+        for queue, prepared in pixels.items()
+    }
     return {key: futures[queue].result() for key, queue in queues.items()}

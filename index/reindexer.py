@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +16,12 @@ from index.pictures import PictureReader
 from index.store import changes, embeddings, images, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
-from model import EmbeddingQueue, ImageError, QueueFull
+from model import EmbeddingQueue, ImageError
 
 IMAGES_PER_BATCH = 64
 DECODING_THREADS = 2
-WAITS_ALLOWED = 100
+# For the model: nobody waits for a reindex, and it gives way to all who do.
+PATIENCE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +136,15 @@ class Reindexer:
         vectors: dict[int, NDArray[np.float32]] = {}
         for number, future in pixels:
             try:
-                mine = [embedding for _, embedding in submitted]
-                submitted.append((number, _submitted(queue, future.result(), mine)))
+                embedding = queue.submit_pixels(future.result(), wait_seconds=PATIENCE_SECONDS)
+                submitted.append((number, embedding))
             except ImageError as error:
                 failures[number] = str(error)
             except StorageError as error:
                 # Where the file lies is the server's business.
                 failures[number] = error.reason
-        for number, embedding in submitted:
-            vector = embedding.result()
+        for number, coming in submitted:
+            vector = coming.result()
             try:
                 embeddings.pack(vector)
             except EmbeddingRejected as error:
@@ -183,18 +183,3 @@ class Reindexer:
             else:
                 model_versions.set_state(session, version_id, "ready")
             return True
-
-
-def _submitted(
-    queue: EmbeddingQueue, pixels: NDArray[np.uint8], mine: list[Future[NDArray[np.float32]]]
-) -> Future[NDArray[np.float32]]:
-    """The embedding to come; waits for room, since nobody waits for a reindex. Raises QueueFull."""
-    for _ in range(WAITS_ALLOWED):
-        try:
-            return queue.submit_pixels(pixels)
-        except QueueFull as full:
-            if pending := [embedding for embedding in mine if not embedding.done()]:
-                wait(pending, timeout=full.retry_after_seconds)
-            else:
-                time.sleep(full.retry_after_seconds)
-    return queue.submit_pixels(pixels)

@@ -45,7 +45,10 @@ class EmbeddingQueue:
         self._texts: deque[tuple[str, Future[EmbeddedText]]] = deque()
         self._pixels: deque[tuple[NDArray[np.uint8], Future[NDArray[np.float32]]]] = deque()
         self._remembered: OrderedDict[str, EmbeddedText] = OrderedDict()
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        # The first wakes the thread that embeds, the second those who wait for room.
+        self._condition = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=f"embed-{encoder.name}", daemon=True)
         self._thread.start()
@@ -85,10 +88,18 @@ class EmbeddingQueue:
         """The embedding (D,) of one prepared picture; waits for it. Raises QueueFull."""
         return self.submit_pixels(pixels).result()
 
-    def submit_pixels(self, pixels: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
-        """The embedding (D,) of one prepared picture, to come. Raises QueueFull."""
+    def submit_pixels(
+        self, pixels: NDArray[np.uint8], *, wait_seconds: float = 0
+    ) -> Future[NDArray[np.float32]]:
+        """The embedding (D,) of one prepared picture, to come.
+
+        A full queue is waited for up to `wait_seconds`, for work that nobody waits for. Raises
+        QueueFull.
+        """
         future: Future[NDArray[np.float32]] = Future()
-        with self._condition:
+        with self._lock:
+            if wait_seconds:
+                self._room.wait_for(self._may_take_one, wait_seconds)
             self._check_room(1)
             self._pixels.append((pixels, future))
             self._condition.notify()
@@ -96,9 +107,10 @@ class EmbeddingQueue:
 
     def close(self) -> None:
         """Finish what waits, then end the thread. What comes later is refused."""
-        with self._condition:
+        with self._lock:
             self._is_closed = True
             self._condition.notify()
+            self._room.notify_all()
         self._thread.join()
 
     def _embed_some(self, texts: Sequence[str]) -> dict[str, EmbeddedText]:
@@ -112,6 +124,9 @@ class EmbeddingQueue:
             self._condition.notify()
         return known | {text: future.result() for text, future in fresh.items()}
 
+    def _may_take_one(self) -> bool:
+        return self._is_closed or self.waiting < self._max_waiting
+
     def _check_room(self, size: int) -> None:
         if size and (self._is_closed or self.waiting + size > self._max_waiting):
             raise QueueFull(self.waiting, RETRY_AFTER_SECONDS)
@@ -124,6 +139,7 @@ class EmbeddingQueue:
                     return
                 texts = _take(self._texts, self._max_batch)
                 pixels = [] if texts else _take(self._pixels, self._max_batch)
+                self._room.notify_all()
             if texts:
                 self._answer_texts(texts)
             else:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from app.ingesting import ingest_with_bar
-from app.services import Services
-from model import QueueFull
+from app.services import Services, open_services
+from app.settings import Settings
+from index import Upload
+from index.uploads import copy_in
 from tests.app.asking import ON_SQLITE
 from tests.pictures import picture_bytes
 
@@ -42,22 +44,21 @@ def test_pipes_sockets_and_links_to_nowhere_are_refused(
 
 
 def test_a_busy_model_makes_an_import_wait_and_refuse_nothing(
-    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, load_colours: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full queue is no fault of a file."""
+    """A full queue is no fault of a file, and no reason to read the file again."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for seed in range(6):
+    for seed in range(12):
         (folder / f"{seed}.png").write_bytes(picture_bytes(seed=seed))
-    queue = services.live.generation.queue
-    submit = queue.submit_pixels
-    refusals = iter(range(4))
+    copied: list[Path] = []
 
-    def often_full(pixels: Any) -> Any:
-        if next(refusals, None) is not None:
-            raise QueueFull(512, 0)
-        return submit(pixels)
+    def counted(source: Path, *arguments: Any, **options: Any) -> Upload:
+        copied.append(source)
+        return copy_in(source, *arguments, **options)
 
-    monkeypatch.setattr(queue, "submit_pixels", often_full)
-    imported, _ = ingest_with_bar(services, [folder], "default")
-    assert (imported.created, imported.refused) == (6, [])
+    monkeypatch.setattr("index.importer.copy_in", counted)
+    with open_services(settings.model_copy(update={"max_waiting": 1}), load=load_colours) as opened:
+        imported, _ = ingest_with_bar(opened, [folder], "default")
+    assert (imported.created, imported.refused) == (12, [])
+    assert len(copied) == 12

@@ -102,6 +102,39 @@ def test_a_full_queue_refuses_and_keeps_what_it_has(
     assert len([future.result() for future in accepted]) == 9
 
 
+def test_room_in_a_full_queue_is_waited_for(queue: EmbeddingQueue, encoder: SlowEncoder) -> None:
+    """Patient work gets its place as soon as there is one, and is refused when there is none."""
+    accepted = [queue.submit_pixels(pixels(0))]
+    assert encoder.started.wait(10)
+    accepted += [queue.submit_pixels(pixels(value)) for value in range(1, 9)]
+    with pytest.raises(QueueFull):
+        queue.submit_pixels(pixels(99), wait_seconds=0.01)
+    with ThreadPoolExecutor(4) as pool:
+        patient = [
+            pool.submit(queue.submit_pixels, pixels(value), wait_seconds=60)
+            for value in (100, 101, 102, 103)
+        ]
+        encoder.gate.set()
+        accepted += [future.result() for future in patient]
+    assert len([future.result() for future in accepted]) == 13
+
+
+def test_who_waits_for_room_hears_of_the_end(encoder: SlowEncoder) -> None:
+    """Closing refuses those who still wait."""
+    queue = EmbeddingQueue(encoder, max_waiting=1)
+    accepted = [queue.submit_pixels(pixels(0))]
+    assert encoder.started.wait(10)
+    accepted.append(queue.submit_pixels(pixels(1)))
+    with ThreadPoolExecutor(2) as pool:
+        patient = pool.submit(queue.submit_pixels, pixels(2), wait_seconds=60)
+        closing = pool.submit(queue.close)
+        with pytest.raises(QueueFull):
+            patient.result(30)
+        encoder.gate.set()
+        closing.result(30)
+    assert len([future.result() for future in accepted]) == 2
+
+
 def test_a_bad_text_fails_alone(queue: EmbeddingQueue, encoder: SlowEncoder) -> None:
     """Others that happened to share its batch are answered."""
     with ThreadPoolExecutor(4) as pool:
