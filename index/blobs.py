@@ -19,10 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from index.errors import MissingFile, StorageError, StorageFull
+from model import replace_durably
 
 THUMBNAIL_SIZE = 320
 STRAY_AGE_SECONDS = 3_600
 CHUNK_BYTES = 1 << 20
+# blobs/ab/cd: each may be new with the file in it.
+FOLDERS_ABOVE = 3
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -67,9 +70,8 @@ class BlobStore:
         target = self.path(sha256)
         if target.is_file() and not source.exists():
             return target
-        sync(source)
         with stored_errors(target):
-            _place(source, target)
+            replace_durably(source, target, new_folders=FOLDERS_ABOVE)
         return target
 
     def keep_thumbnail(self, data: bytes, sha256: str, size: int) -> Path:
@@ -78,7 +80,7 @@ class BlobStore:
         temporary = self.incoming()
         with stored_errors(target), removed_on_error(temporary):
             temporary.write_bytes(data)
-            _place(temporary, target)
+            replace_durably(temporary, target, new_folders=FOLDERS_ABOVE)
         return target
 
     def open_path(self, sha256: str) -> Path:
@@ -87,6 +89,11 @@ class BlobStore:
         if not path.is_file():
             raise MissingFile(path, "the image's file is missing")
         return path
+
+    @contextmanager
+    def fetched(self, sha256: str) -> Iterator[Path]:
+        """The bytes as a file that is there for the length of the block. Raises MissingFile."""
+        yield self.open_path(sha256)
 
     def discard(self, sha256: str) -> None:
         """Remove the bytes and every thumbnail of them; a file that is gone already is fine."""
@@ -122,12 +129,6 @@ class BlobStore:
         return shutil.disk_usage(self.directory).free
 
 
-def sync(path: Path) -> None:
-    """Wait until the bytes of a file are on the disk. Raises StorageFull, StorageError."""
-    with stored_errors(path), path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def digest(path: Path) -> str:
     """The SHA-256 of a file, as 64 lower-case hexadecimal digits. Raises StorageError."""
     with stored_errors(path), path.open("rb") as file:
@@ -154,18 +155,6 @@ def removed_on_error(path: Path) -> Iterator[None]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def _place(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
-    # The rename itself must survive a power cut, and that is a matter of the folders.
-    for folder in list(target.parents)[:3]:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _files(folder: Path) -> Iterator[Path]:

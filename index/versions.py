@@ -9,13 +9,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from index.blobs import digest, stored_errors, sync
+from index.blobs import digest, stored_errors
 from index.encoders import Encoders
 from index.errors import Conflict
 from index.store import changes, embeddings, jobs, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
-from model import Encoder
+from model import Encoder, replace_durably
 
 REGISTRATION_GRACE = timedelta(minutes=1)
 
@@ -154,8 +154,7 @@ class Versions:
         with stored_errors(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(encoder.checkpoint, temporary)
-            sync(temporary)
-            temporary.replace(kept)
+            replace_durably(temporary, kept)
         return kept
 
 

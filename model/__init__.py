@@ -3,6 +3,7 @@
 Other layers import from here only.
 """
 
+from model.durable_files import replace_durably, sync, write_durably
 from model.embedding_queue import EmbeddedText, EmbeddingQueue
 from model.encoder import SHIPPED_MODELS, Encoder, TextEmbeddings, load_encoder, set_threads
 from model.errors import (
@@ -68,8 +69,11 @@ __all__ = [
     "classify",
     "decode",
     "load_encoder",
+    "replace_durably",
     "set_threads",
     "sniff",
+    "sync",
     "thumbnail",
     "train_compact",
+    "write_durably",
 ]

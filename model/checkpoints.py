@@ -7,8 +7,6 @@ SHA-256 of the whole file with the sixty-four digits of that very field set to z
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from model.dual_encoder import DualEncoder
+from model.durable_files import write_durably
 from model.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotFound
 from model.preprocessing import Preprocessing
 from model.tokenizers import Tokenizer
@@ -124,28 +123,6 @@ def build_model(checkpoint: Checkpoint) -> DualEncoder:
 def build_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """The tokenizer, cutting at the text tower's context length."""
     return Tokenizer(checkpoint.tokenizer, checkpoint.architecture.text.positions)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write to a temporary name beside `path`, flush to the disk, rename over it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file private; a model is as readable as its folder says.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _in_fixed_order(content: bytes) -> bytes:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from model.checkpoints import write_durably
+from model.durable_files import write_durably
 from model.images import decode
 from model.preprocessing import Preprocessing, to_square, to_tensor
 from model.towers.efficientnet_lite import EfficientNetLite
