@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from model.dual_encoder import MAXIMUM_LOGIT_SCALE, DualEncoder
 from model.durable_files import write_durably
 from model.errors import NonFiniteLoss, TrainingError
+from model.training.processes import ALONE, Processes
 from model.training.schedule import rate_factor
 
 # Adds the gradients of one step, whose randomness comes from the generator alone; gives the loss.
@@ -46,10 +47,18 @@ class FitSettings:
 
 @dataclass(frozen=True, slots=True)
 class RateGroup:
-    """Modules that share a peak learning rate; parameters that need no gradient are left alone."""
+    """Modules that share a peak learning rate; parameters that need no gradient are left alone.
+
+    `parameters` are those that stand alone in a module whose parts have other rates.
+    """
 
     modules: tuple[nn.Module, ...]
     peak_rate: float
+    parameters: tuple[nn.Parameter, ...] = ()
+
+    def members(self) -> list[nn.Parameter]:
+        """All parameters of the group."""
+        return [*(one for module in self.modules for one in module.parameters()), *self.parameters]
 
 
 class Trainer:
@@ -66,10 +75,16 @@ class Trainer:
         settings: FitSettings,
         state_file: Path | None = None,
         recipe: str = "",
+        processes: Processes = ALONE,
     ) -> None:
-        """`recipe` stands for all else a saved state depends on, such as the loss's weights."""
+        """`recipe` stands for all else a saved state depends on, such as the loss's weights.
+
+        Of several processes each has a trainer of the same model, whose steps add its share of the
+        gradients; the first writes the state.
+        """
         self.model = model
         self._recipe = recipe
+        self._processes = processes
         self.settings = settings
         self.step = 0
         self._state_file = state_file
@@ -78,8 +93,7 @@ class Trainer:
         rates = {
             names[id(parameter)]: group.peak_rate
             for group in groups
-            for module in group.modules
-            for parameter in module.parameters()
+            for parameter in group.members()
             if parameter.requires_grad
         }
         rates["logit_scale"] = groups[0].peak_rate
@@ -99,6 +113,12 @@ class Trainer:
         self.averages = {name: value.detach().clone() for name, value in self._trained.items()}
 
     @property
+    def rate(self) -> float:
+        """The learning rate of the last step of the first group."""
+        rate: float = self._optimizer.param_groups[0]["lr"]
+        return rate
+
+    @property
     def decayed(self) -> tuple[str, ...]:
         """Names of the parameters with weight decay: matrices and filters, never norms or biases.
 
@@ -106,16 +126,20 @@ class Trainer:
         """
         return tuple(name for name, parameter in self._trained.items() if parameter.ndim > 1)
 
-    def run(self, step_function: StepFunction, after_step: Callable[[int, float], None]) -> None:
+    def run(
+        self, step_function: StepFunction, after_step: Callable[[int, float], bool | None]
+    ) -> None:
         """Do the steps that are left; `after_step` hears the number done and the loss.
 
-        Raises NonFiniteLoss before such a step changes a weight; the last saved state is kept.
+        It ends early when `after_step` gives True. Raises NonFiniteLoss before such a step changes
+        a weight; the last saved state is kept.
         """
         settings = self.settings
         while self.step < settings.steps:
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step)
             self._optimizer.zero_grad()
             loss = step_function(self.step, generator).item()
+            self._processes.sum_gradients(self._trained.values())
             norm = nn.utils.clip_grad_norm_(self._trained.values(), settings.clip_norm)
             if not (math.isfinite(loss) and math.isfinite(norm.item())):
                 raise NonFiniteLoss(self.step, self._state_file if self._is_saved else None)
@@ -127,9 +151,13 @@ class Trainer:
                 self.model.logit_scale.clamp_(max=MAXIMUM_LOGIT_SCALE)
             self.step += 1
             self._average()
-            if self.step % settings.checkpoint_steps == 0 or self.step == settings.steps:
+            # Before the state is saved: what a measurement keeps is there when the state is.
+            is_over = after_step(self.step, loss)
+            is_due = self.step % settings.checkpoint_steps == 0 or self.step == settings.steps
+            if is_due or is_over:
                 self.save()
-            after_step(self.step, loss)
+            if is_over:
+                return
 
     @contextmanager
     def averaged(self) -> Iterator[DualEncoder]:
@@ -143,7 +171,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the whole state of the run, old or new whatever happens meanwhile."""
-        if self._state_file is None:
+        if self._state_file is None or not self._processes.is_first:
             return
         tensors = {}
         for name, parameter in self._trained.items():
