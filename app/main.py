@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.api import images, jobs, models, operations, problems, search, understanding
 from app.api.dependencies import Lanes
-from app.api.middleware import Bounded, Observed, Prefixed
+from app.api.middleware import Bounded, Headed, Observed, Prefixed
 from app.api.schemas import ProblemOut
 from app.services import Services, open_services
 from app.settings import Settings
@@ -76,7 +76,10 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
         app.include_router(module.router)
     _install_page(app)
     largest_json = int(settings.max_bytes * BASE64_GROWTH) + JSON_BYTES
-    app.add_middleware(Bounded, max_body_bytes=largest_json)
+    app.add_middleware(Headed)
+    app.add_middleware(
+        Bounded, max_body_bytes=largest_json, max_pause_seconds=settings.max_pause_seconds
+    )
     app.add_middleware(Observed, registry=registry)
     app.add_middleware(Prefixed, root_path=settings.root_path)
     return app

@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     max_uploads_at_once: int = Field(
         default=64, ge=1, le=10_000, description="Most uploads in hand; more are answered 503."
     )
+    max_pause_seconds: float = Field(
+        default=60,
+        ge=1,
+        le=3_600,
+        description="How long a request's body may pause, in seconds; then it is answered 408.",
+    )
     threads: int = Field(
         default=0, ge=0, le=1_024, description="Threads of the model; 0 takes every core."
     )

@@ -129,15 +129,53 @@ class Observed:
             structlog.contextvars.unbind_contextvars("request_id")
 
 
-class Bounded:
-    """Refuses bodies over a cap while they arrive, and requests that another site's page sends.
+class Headed:
+    """Answers HEAD as GET, without the content (RFC 9110, section 9.3.2)."""
 
-    A form may be larger than the cap: its reader says so, since it keeps nothing in memory.
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            assert message["type"] == "http.response.start", "an answer starts with its head"
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            # Not a byte of a large file is read, and a stream of events ends before it begins.
+            raise _HeadSent
+
+        headers = scope["headers"]
+        # Ranges are for GET alone (section 14.2).
+        scope["headers"] = [pair for pair in headers if pair[0] != b"range"]
+        scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, send_head)
+        except* _HeadSent:
+            pass
+        finally:
+            scope["method"] = "HEAD"
+            scope["headers"] = headers
+
+
+class _HeadSent(Exception):
+    """What an answer without content has to say is said."""
+
+
+class Bounded:
+    """Refuses bodies over a cap or a pause, and requests that another site's page sends.
+
+    A form may be larger than the cap: its reader says so, since it keeps nothing in memory. A body
+    of which nothing comes for `max_pause_seconds` gives its place to others.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_pause_seconds: float) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._max_pause_seconds = max_pause_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -158,7 +196,19 @@ class Bounded:
 
         async def bounded_receive() -> Message:
             nonlocal received, is_complete
-            message = await receive()
+            if is_complete:
+                # What may still come is the asker's leaving, at any time.
+                return await receive()
+            try:
+                with anyio.fail_after(self._max_pause_seconds):
+                    message = await receive()
+            except TimeoutError as error:
+                is_complete = True
+                raise HTTPException(
+                    408,
+                    f"No byte of the body came for {self._max_pause_seconds:g} s; send it again.",
+                    headers={"Connection": "close"},
+                ) from error
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 is_complete = not message.get("more_body", False)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api.dependencies import LanesDep, ServicesDep
 from app.services import Services
-from index import RetrievalError
+from index import DatabaseUnavailable, StorageError
 
+log = structlog.get_logger()
 router = APIRouter(tags=["operations"])
 
 # Under this much space the next uploads are likely to be refused.
@@ -50,15 +52,18 @@ def _checks(services: Services) -> dict[str, Any]:
     try:
         services.library.count()
         checks["database"] = "ok"
-    except RetrievalError as error:
-        checks["database"] = str(error)
+    except DatabaseUnavailable as error:
+        # Whoever asks is a stranger: addresses and paths are for the log.
+        log.warning("database_unavailable", reason=error.reason)
+        checks["database"] = "it does not answer"
     try:
         services.blobs.check_writable()
         free = services.blobs.free_bytes()
         checks["storage"] = (
             "ok" if free >= LOW_SPACE_BYTES else f"only {free // 1_000_000} MB are free"
         )
-    except RetrievalError as error:
-        checks["storage"] = str(error)
+    except StorageError as error:
+        log.warning("storage_unavailable", path=str(error.path), reason=error.reason)
+        checks["storage"] = error.reason
     checks["index"] = "; ".join(services.live.problems) or "ok"
     return checks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,15 @@ def loopback(
     settings: Settings, load_colours: Callable[[str], ColourEncoder]
 ) -> Iterator[Loopback]:
     """The application under uvicorn, as in life but for the model."""
+    with on_loopback(settings, load_colours) as running:
+        yield running
+
+
+@contextmanager
+def on_loopback(
+    settings: Settings, load_colours: Callable[[str], ColourEncoder]
+) -> Iterator[Loopback]:
+    """As the fixture, for settings of one test."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     app = create_app(settings, load=load_colours)

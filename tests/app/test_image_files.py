@@ -95,6 +95,21 @@ async def test_what_the_asker_has_is_not_sent_again(client: httpx.AsyncClient, w
     assert again.content == full.content
 
 
+async def test_head_answers_as_get_without_the_content(client: httpx.AsyncClient) -> None:
+    """Whoever only asks whether something is there, and how large it is, is told."""
+    image = await upload(client)
+    own = f"/v1/images/{image['id']}"
+    for path in (own, *image["urls"].values(), "/", "/v1/images", "/livez", "/openapi.json"):
+        got = await client.get(path)
+        answer = await client.head(path, headers={"Range": "bytes=0-9"})
+        assert (answer.status_code, answer.content) == (200, b""), path
+        for name in ("content-type", "content-length", "etag", "content-security-policy"):
+            assert answer.headers.get(name) == got.headers.get(name), (path, name)
+    assert (await client.head("/v1/images/no-such")).status_code == 404
+    assert (await client.head("/no/such")).status_code == 404
+    assert (await client.head("/v1/images/batch")).status_code in {404, 405}
+
+
 async def test_a_thumbnail_is_a_small_upright_webp(client: httpx.AsyncClient) -> None:
     """The longest side is at most the kept size that the asked one leads to, never enlarged."""
     exif = Image.Exif()

@@ -121,7 +121,7 @@ async def test_a_sender_that_stops_sending_does_not_hold_a_refused_request(
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"9")]}
-    await Bounded(refusing, 100)(scope, receive, send)  # type: ignore[arg-type]
+    await Bounded(refusing, 100, 60)(scope, receive, send)  # type: ignore[arg-type]
     assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 
