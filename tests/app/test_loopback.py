@@ -189,7 +189,7 @@ def test_the_events_of_a_job_tell_its_life_and_end(loopback: Loopback, services:
         again: list[Event] = []
         read_events(loopback.url, job.id, last, again)
         assert again == events[at + 1 :]
-    for last in (None, "nonsense", "²³.x", "9" * 100):
+    for last in (None, "nonsense", "-1.x", "9" * 100):
         again = []
         read_events(loopback.url, job.id, last, again)
         assert [event["data"] for event in again] == [event["data"] for event in events[first:]]
