@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import jobs
+from app.commands import jobs, pairs
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ models = typer.Typer(help="See and switch model versions.", no_args_is_help=True
 cli.add_typer(models, name="models")
 
 cli.add_typer(jobs.group, name="jobs")
+
+cli.add_typer(pairs.group, name="pairs")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]

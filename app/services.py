@@ -18,6 +18,9 @@ from index import (
     JobQueue,
     Library,
     LiveIndex,
+    PairImporter,
+    PairLibrary,
+    PictureHashes,
     PictureReader,
     Reindexer,
     Searcher,
@@ -43,6 +46,8 @@ class Services:
     pictures: PictureReader
     indexer: Indexer
     importer: Importer
+    pairs: PairLibrary
+    pair_importer: PairImporter
     searcher: Searcher
     reindexer: Reindexer
     verifier: Verifier
@@ -91,6 +96,10 @@ def open_services(
             pictures=pictures,
             indexer=indexer,
             importer=Importer(indexer, blobs, limits),
+            pairs=PairLibrary(database, blobs, encoders),
+            pair_importer=PairImporter(
+                database, blobs, indexer, PictureHashes(database, blobs, pictures), limits
+            ),
             searcher=Searcher(database, live, pictures),
             reindexer=Reindexer(database, blobs, encoders, pictures),
             verifier=Verifier(database, blobs, live),

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
         default=(),
         description="Folders, as a JSON list, whose checkpoints the API may register.",
     )
+    picture_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(),
+        description="Folders, as a JSON list, whose pictures an import may name by path.",
+    )
     max_bytes: int = Field(
         default=50_000_000, ge=1_000, le=2_000_000_000, description="Largest image file, in bytes."
     )
@@ -112,7 +116,7 @@ class Settings(BaseSettings):
             check_database_url(value.get_secret_value())
         return value
 
-    @field_validator("model_roots", mode="before")
+    @field_validator("model_roots", "picture_roots", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value

@@ -7,6 +7,7 @@ from index.arrivals import Added
 from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
 from index.encoders import Encoders
 from index.errors import (
+    ArchiveError,
     CancellingQuery,
     Conflict,
     CursorError,
@@ -24,6 +25,7 @@ from index.errors import (
     SnapshotError,
     StorageError,
     StorageFull,
+    TableError,
     TextRejected,
     member_pointer,
 )
@@ -33,6 +35,13 @@ from index.indexer import Indexer
 from index.job_queue import JobPage, JobQueue, JobRecordPage
 from index.library import ImagePage, Library
 from index.live_index import Generation, LiveIndex
+from index.pairs.checking import Finding, PairCheck
+from index.pairs.importer import PairImporter, PairsAdded
+from index.pairs.library import PairLibrary, PairPage
+from index.pairs.sources import NamedFile, OpenedSources, opened_sources
+from index.pairs.tables import ImageName, Refused, TableFormat, TableLine
+from index.pairs.training_set import PairedImage, TrainingPairs
+from index.picture_hashes import PictureHashes
 from index.pictures import PictureReader
 from index.reindexer import Cancelled, Reindexed, Reindexer
 from index.searcher import (
@@ -54,6 +63,7 @@ from index.store.job_records import JobRecord
 from index.store.job_rows import Job
 from index.store.migrating import migrate
 from index.store.model_versions import ModelVersion
+from index.store.pairs import Pair, Side
 from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
 from index.verifier import Disagreement, Verifier
 from index.versions import Versions
@@ -64,6 +74,7 @@ __all__ = [
     "PARTS_ALLOWED",
     "THUMBNAIL_SIZE",
     "Added",
+    "ArchiveError",
     "BlobStore",
     "Cancelled",
     "CancellingQuery",
@@ -79,8 +90,10 @@ __all__ = [
     "EmptyQuery",
     "Encoders",
     "FilterError",
+    "Finding",
     "Generation",
     "Hit",
+    "ImageName",
     "ImagePage",
     "ImagePart",
     "ImageRecord",
@@ -97,24 +110,40 @@ __all__ = [
     "LiveIndex",
     "MissingFile",
     "ModelVersion",
+    "NamedFile",
     "NotFound",
+    "OpenedSources",
+    "Pair",
+    "PairCheck",
+    "PairImporter",
+    "PairLibrary",
+    "PairPage",
+    "PairedImage",
+    "PairsAdded",
     "Part",
     "PartRefused",
+    "PictureHashes",
     "PicturePart",
     "PictureReader",
     "Query",
     "QueryError",
     "Refusal",
+    "Refused",
     "Reindexed",
     "Reindexer",
     "RetrievalError",
     "SearchResult",
     "Searcher",
+    "Side",
     "SnapshotError",
     "StorageError",
     "StorageFull",
+    "TableError",
+    "TableFormat",
+    "TableLine",
     "TextPart",
     "TextRejected",
+    "TrainingPairs",
     "Upload",
     "Verifier",
     "Versions",
@@ -124,6 +153,7 @@ __all__ = [
     "count_files",
     "member_pointer",
     "migrate",
+    "opened_sources",
     "printable_name",
     "sqlite_url",
     "stored_errors",

@@ -9,6 +9,8 @@ RetrievalError
 ├── DatabaseUnavailable    the database can't be reached or written
 ├── EmbeddingRejected      not finite, or of no length
 ├── TextRejected           a text that can't be stored
+├── TableError             a table of pairs that can't be read at all
+├── ArchiveError           a zip file that can't be read at all
 ├── QueryError             a question that has no answer
 │   ├── EmptyQuery
 │   ├── CancellingQuery    the parts sum to nothing
@@ -91,6 +93,22 @@ class TextRejected(RetrievalError):
     def __init__(self, pointer: str, reason: str) -> None:
         super().__init__(f"{pointer}: {reason}")
         self.pointer = pointer
+        self.reason = reason
+
+
+class TableError(RetrievalError):
+    """A table of pairs can't be read at all; a bad line of it is no error but a refusal."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The table can't be read: {reason}.")
+        self.reason = reason
+
+
+class ArchiveError(RetrievalError):
+    """A zip file can't be read at all; a bad entry of it is no error but a refusal."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The archive can't be read: {reason}.")
         self.reason = reason
 
 

@@ -28,6 +28,7 @@ from model.errors import (
 )
 from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
 from model.images import ImageLimits, Picture, decode
+from model.perceptual_hash import as_words, differing_bits, perceptual_hash
 from model.thumbnails import thumbnail
 from model.training.compact import train_compact
 from model.training.settings import CompactSettings, Trained, TrainingProgress
@@ -66,9 +67,12 @@ __all__ = [
     "TrainingError",
     "TrainingProgress",
     "UnsupportedFormat",
+    "as_words",
     "classify",
     "decode",
+    "differing_bits",
     "load_encoder",
+    "perceptual_hash",
     "replace_durably",
     "set_threads",
     "sniff",

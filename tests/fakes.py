@@ -63,9 +63,11 @@ class ColourEncoder:
                 if word in COLOURS:
                     colour[COLOURS[word]] = 1
             vectors.append(self._vector(colour, text.encode("utf-8", "surrogatepass")))
-        return TextEmbeddings(
-            np.stack(vectors), tuple(len(text.split()) > self.context_length for text in texts)
-        )
+        return TextEmbeddings(np.stack(vectors), self.are_truncated(texts))
+
+    def are_truncated(self, texts: Sequence[str]) -> tuple[bool, ...]:
+        """Which texts have more words than are read."""
+        return tuple(len(text.split()) > self.context_length for text in texts)
 
     def _vector(self, colour: NDArray[np.float64], content: bytes) -> NDArray[np.float32]:
         seed = int.from_bytes(hashlib.sha256(content).digest()[:4], "big") + self._seed

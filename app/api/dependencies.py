@@ -92,15 +92,18 @@ async def uploaded_form(
     max_files: int = 1,
     file_field: str = "file",
     is_batch: bool = False,
+    max_file_bytes: int | None = None,
 ) -> AsyncIterator[ReceivedForm]:
     """The multipart form of a request, under the caps of the settings, in a place of `lane`.
+
+    A file may have `max_file_bytes`, by default as many as an image.
 
     Raises Overloaded, MalformedForm, FieldInvalid, RequestTooLarge, StorageError.
     """
     rules = FormRules(
         file_field=file_field,
         text_fields=text_fields,
-        max_file_bytes=services.settings.max_bytes,
+        max_file_bytes=max_file_bytes or services.settings.max_bytes,
         max_request_bytes=services.settings.max_request_bytes,
         max_files=max_files,
         is_batch=is_batch,

@@ -65,6 +65,8 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
         "embedding-rejected", 422, "The model can't embed this image"
     ),
     index.TextRejected: ProblemType("text-rejected", 422, "A text can't be stored"),
+    index.TableError: ProblemType("bad-table", 422, "The table can't be read"),
+    index.ArchiveError: ProblemType("bad-archive", 422, "The archive can't be read"),
     index.FilterError: ProblemType("bad-filter", 422, "The filter can't be read"),
     index.CursorError: ProblemType("bad-cursor", 422, "The cursor can't be used"),
     index.QueryError: ProblemType("bad-query", 422, "The query can't be answered"),

@@ -110,6 +110,30 @@ def by_number(session: Session, numbers: Sequence[int]) -> dict[int, ImageRecord
     return found
 
 
+def numbers_by_id(session: Session, ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of those of `ids` that exist."""
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), VARIABLES_PER_STATEMENT):
+        chunk = ids[start : start + VARIABLES_PER_STATEMENT]
+        rows = session.execute(select(ImageRow.id, ImageRow.number).where(ImageRow.id.in_(chunk)))
+        found.update((row.id, row.number) for row in rows)
+    return found
+
+
+def numbers_by_sha256(session: Session, digests: Sequence[str]) -> dict[str, int]:
+    """The oldest image of those with each digest."""
+    found: dict[str, int] = {}
+    for start in range(0, len(digests), VARIABLES_PER_STATEMENT):
+        chunk = digests[start : start + VARIABLES_PER_STATEMENT]
+        rows = session.execute(
+            select(ImageRow.sha256, func.min(ImageRow.number).label("number"))
+            .where(ImageRow.sha256.in_(chunk))
+            .group_by(ImageRow.sha256)
+        )
+        found.update((row.sha256, row.number) for row in rows)
+    return found
+
+
 def page(
     session: Session,
     *,

@@ -125,6 +125,52 @@ class ImageTagRow(Base):
     position: Mapped[int] = mapped_column(Integer)
 
 
+class PictureHashRow(Base):
+    """What an image looks like in a few bytes; derived from its file."""
+
+    __tablename__ = "picture_hashes"
+
+    image_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
+    )
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class PairedImageRow(Base):
+    """An image that has pairs, and the side of the split it is on, with all that look like it."""
+
+    __tablename__ = "paired_images"
+    # Two groups become one when a picture arrives that is like both.
+    __table_args__ = (Index(None, "split_group"),)
+
+    image_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
+    )
+    # The number of the image that was first in the group; it may be gone.
+    split_group: Mapped[int] = mapped_column(Number)
+    side: Mapped[str] = mapped_column(String(16))
+
+
+class PairRow(Base):
+    """One text that describes one image."""
+
+    __tablename__ = "pairs"
+    __table_args__ = (
+        # The same text of the same image twice is one pair.
+        UniqueConstraint("image_number", "text_sha256"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    image_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("paired_images.image_number", ondelete="CASCADE")
+    )
+    text: Mapped[str] = mapped_column(Text)
+    text_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
 class ModelVersionRow(Base):
     """One set of weights that has embedded, embeds, or will embed the images."""
 

@@ -22,6 +22,7 @@ NONSENSE = {
     ],
     "BEHOLDER_MODEL": [""],
     "BEHOLDER_MODEL_ROOTS": ["", "/models", "{}", "[1]", '["/a"'],
+    "BEHOLDER_PICTURE_ROOTS": ["", "/photos", "{}", "[1]"],
     "BEHOLDER_MAX_BYTES": ["", "0", "-1", "many", "1e9", "50MB", "9" * 40],
     "BEHOLDER_MAX_PIXELS": ["0", "-1", "1.5", "9" * 40],
     "BEHOLDER_MAX_REQUEST_BYTES": ["0", "x"],

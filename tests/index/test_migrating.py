@@ -17,10 +17,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from index.errors import DatabaseUnavailable
-from index.store import changes, embeddings, images, job_leases, job_records, jobs, model_versions
+from index.store import (
+    changes,
+    embeddings,
+    images,
+    job_leases,
+    job_records,
+    jobs,
+    model_versions,
+    pairs,
+    picture_hashes,
+)
 from index.store.database import Database, sqlite_url
 from index.store.images import NewImage
 from index.store.migrating import alembic_config, migrate
+from index.store.pairs import Placed
 
 
 @pytest.fixture
@@ -55,6 +66,9 @@ def fill(database: Database) -> None:
             ),
         )
         embeddings.put(session, version.id, {image.number: np.eye(1, 24, dtype=np.float32)[0]})
+        picture_hashes.put(session, {image.number: bytes(32)})
+        pairs.place(session, [Placed(image.number, image.number, "train")])
+        pairs.add(session, [(image.number, "a text")])
         changes.append(session, "add", [image.number])
         jobs.enqueue(
             session, "reindex", {"model_version": version.id}, unit="images", turn="model-versions"

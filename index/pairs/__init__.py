@@ -1,0 +1,1 @@
+"""Pairs of image and text: brought in, split, checked, handed to training."""
