@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
-from app.api.schemas import Id, Incoming, Text
+from app.api.schemas import Collection, Id, Incoming, Text
 
 
 class ReindexIn(Incoming):
@@ -16,6 +16,15 @@ class ReindexIn(Incoming):
     promote: bool = Field(
         default=True, description="Whether to go live when every image is embedded."
     )
+
+
+class ImportIn(Incoming):
+    """Files and folders to import, and the collection they go to."""
+
+    paths: list[Annotated[Text, StringConstraints(min_length=1, max_length=4_096)]] = Field(
+        min_length=1, max_length=100, description="Absolute paths below an allowed root."
+    )
+    collection: Collection | None = None
 
 
 class ProgressOut(BaseModel):

@@ -1,4 +1,4 @@
-"""`/v1/jobs` and the admin calls that make them."""
+"""`/v1/jobs`, and the admin calls that make jobs of images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import PlainTextResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from app.api import job_schemas, problems, schemas
 from app.api.dependencies import Lanes, LanesDep, ServicesDep
-from app.jobs import reindex
+from app.jobs import importing, reindex
+from app.output import one_line
 from app.services import Services
-from index import Job, JobRecord
+from index import DEFAULT_COLLECTION, Job, JobRecord
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -41,6 +43,17 @@ async def start_reindex(
         return reindex.enqueue(services, wanted.model_version, is_to_go_live=wanted.promote)
 
     job = await lanes.read.run(enqueue)
+    response.headers["Location"] = f"{services.settings.root_path}/v1/jobs/{job.id}"
+    return job_out(job)
+
+
+@router.post("/admin/import", status_code=202)
+async def start_import(
+    body: job_schemas.ImportIn, response: Response, services: ServicesDep, lanes: LanesDep
+) -> job_schemas.JobOut:
+    """Add the pictures of folders that lie beside the service, below an allowed root."""
+    collection = body.collection or DEFAULT_COLLECTION
+    job = await lanes.read.run(importing.enqueue, services, body.paths, collection)
     response.headers["Location"] = f"{services.settings.root_path}/v1/jobs/{job.id}"
     return job_out(job)
 
@@ -116,6 +129,23 @@ async def list_job_records(
         )
 
     return await lanes.read.run(read)
+
+
+@router.get("/jobs/{job_id}/failures.tsv", response_class=PlainTextResponse)
+async def download_failures(
+    job_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+) -> PlainTextResponse:
+    """What the job could not do, a line each with its reason, as a file to keep."""
+    job = await lanes.read.run(services.jobs.get, job_id)
+    failures = (job.result or {}).get("failures", [])
+    lines = [("filename", "reason"), *((one["filename"], one["reason"]) for one in failures)]
+    table = "".join(f"{one_line(name)}\t{one_line(reason)}\n" for name, reason in lines)
+    name = f"{job.kind}-{job.id}-failures.tsv"
+    return PlainTextResponse(
+        table,
+        media_type="text/tab-separated-values",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
