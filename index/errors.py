@@ -14,17 +14,20 @@ RetrievalError
 ├── QueryError             a question that has no answer
 │   ├── EmptyQuery
 │   ├── CancellingQuery    the parts sum to nothing
+│   ├── PartRefused        one part can't be used, for the reason of its cause
 │   ├── FilterError        a filter that can't be read
 │   └── CursorError        a cursor that isn't ours, or is of another query
-│   ├── PartRefused        one part can't be used, for the reason of its cause
 ├── DimensionMismatch      a vector of another model
 ├── SnapshotError          a snapshot that can't be trusted
 └── Conflict               the state of a thing forbids the change
+    └── NotBetter          a model version that did worse than is allowed
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class RetrievalError(Exception):
@@ -132,6 +135,16 @@ class CancellingQuery(QueryError):
         )
 
 
+class PartRefused(QueryError):
+    """One part of the query can't be used; `cause` says why, and `pointer` where it stands."""
+
+    def __init__(self, pointer: str | None, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.pointer = pointer
+        self.cause = cause
+        self.reason = str(cause)
+
+
 class FilterError(QueryError):
     """The filter can't be read; `pointer` is the JSON pointer of the bad place."""
 
@@ -147,16 +160,6 @@ class CursorError(QueryError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"The cursor can't be used: {reason}. Start again without it.")
         self.reason = reason
-
-
-class PartRefused(QueryError):
-    """One part of the query can't be used; `cause` says why, and `pointer` where it stands."""
-
-    def __init__(self, pointer: str | None, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.pointer = pointer
-        self.cause = cause
-        self.reason = str(cause)
 
 
 class DimensionMismatch(RetrievalError):
@@ -179,3 +182,23 @@ class SnapshotError(RetrievalError):
 
 class Conflict(RetrievalError):
     """The thing's present state forbids the change."""
+
+
+class NotBetter(Conflict):
+    """A model version was measured, and did worse than is allowed; `checks` are the figures.
+
+    Each check is a document with its `title`, the figures `before` and `after`, what is `allowed`
+    and whether it `passed`.
+    """
+
+    def __init__(self, version_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
+        failed = "; ".join(
+            f"{check['title']}: {check['before']:.3f}, now {check['after']:.3f}, {check['allowed']}"
+            for check in checks
+            if not check["passed"]
+        )
+        super().__init__(
+            f"The model version {version_id} is not promoted ({failed}); force it if it should be."
+        )
+        self.version_id = version_id
+        self.checks = tuple(checks)

@@ -6,12 +6,13 @@ import secrets
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from index.blobs import digest, stored_errors
 from index.encoders import Encoders
-from index.errors import Conflict
+from index.errors import Conflict, NotBetter
 from index.store import changes, embeddings, jobs, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
@@ -83,34 +84,62 @@ class Versions:
         with self._database.reading() as session:
             return model_versions.get(session, version_id)
 
+    def live(self) -> ModelVersion:
+        """The version that answers queries. Raises DatabaseUnavailable."""
+        with self._database.reading() as session:
+            live = model_versions.live(session)
+        assert live is not None, "a version is live once the service has started"
+        return live
+
     def all(self) -> list[ModelVersion]:
         """Every version, newest first. Raises DatabaseUnavailable."""
         with self._database.reading() as session:
             return model_versions.all_versions(session)
 
-    def promote(self, version_id: str) -> ModelVersion:
+    def promote(
+        self, version_id: str, *, is_forced: bool = False, instead_of: str | None = None
+    ) -> ModelVersion:
         """Make a version live, in one committed change that every process follows.
 
-        Raises NotFound, Conflict when it is live already or an image lacks its embedding.
+        One that did worse than is allowed when it was last evaluated is promoted only by force,
+        which its metrics then tell. `instead_of` names the version that must be live until then.
+
+        Raises NotFound, NotBetter, Conflict when it is live already, an image lacks its embedding,
+        or another than `instead_of` is live.
         """
         with self._database.writing() as session:
             changes.take_lock(session)
-            model_versions.get(session, version_id)
-            if embeddings.missing(session, version_id, limit=1):
-                raise Conflict(
-                    f"The model version {version_id} has not embedded every image; "
-                    "reindex to it instead."
-                )
-            model_versions.promote(session, version_id)
+            version = model_versions.get(session, version_id)
+            live = model_versions.live(session)
+            if instead_of is not None and (live is None or live.id != instead_of):
+                raise Conflict(f"The model version {instead_of} is no longer live.")
+            failed = failed_checks(version)
+            if failed and not is_forced:
+                raise NotBetter(version_id, failed)
+            _promote(session, version_id)
+            if failed:
+                forced = {"forced": True, "at": datetime.now(UTC).isoformat(), "checks": failed}
+                model_versions.put_metrics(session, version_id, {"promotion": forced})
             return model_versions.get(session, version_id)
 
     def roll_back(self) -> ModelVersion:
-        """Make the version live again that was before; Conflict without one, else as `promote`."""
-        with self._database.reading() as session:
+        """Make the version live again that was before, whatever its figures.
+
+        Raises Conflict without one, or when an image lacks its embedding.
+        """
+        with self._database.writing() as session:
+            changes.take_lock(session)
             before = model_versions.previous(session)
-        if before is None:
-            raise Conflict("There is no earlier model version to go back to.")
-        return self.promote(before.id)
+            if before is None:
+                raise Conflict("There is no earlier model version to go back to.")
+            _promote(session, before.id)
+            return model_versions.get(session, before.id)
+
+    def put_metrics(self, version_id: str, metrics: dict[str, Any]) -> ModelVersion:
+        """Add to what is known of a version. Raises NotFound, DatabaseUnavailable."""
+        with self._database.writing() as session:
+            model_versions.put_metrics(session, version_id, metrics)
+            return model_versions.get(session, version_id)
 
     def discard(self, version_id: str) -> None:
         """Remove a version that is not live, with its embeddings. Raises NotFound, Conflict."""
@@ -168,3 +197,17 @@ def _register(session: Session, encoder: Encoder, kept: Path, *, origin: str) ->
         dimension=encoder.dimension,
         origin=origin,
     )
+
+
+def failed_checks(version: ModelVersion) -> list[dict[str, Any]]:
+    """All checks of a version's last evaluation if one failed, else none."""
+    gate = version.metrics.get("evaluation", {}).get("gate", {})
+    return [] if gate.get("passed", True) else gate["checks"]
+
+
+def _promote(session: Session, version_id: str) -> None:
+    if embeddings.missing(session, version_id, limit=1):
+        raise Conflict(
+            f"The model version {version_id} has not embedded every image; reindex to it instead."
+        )
+    model_versions.promote(session, version_id)

@@ -70,6 +70,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     index.FilterError: ProblemType("bad-filter", 422, "The filter can't be read"),
     index.CursorError: ProblemType("bad-cursor", 422, "The cursor can't be used"),
     index.QueryError: ProblemType("bad-query", 422, "The query can't be answered"),
+    index.NotBetter: ProblemType("not-better", 409, "The model version is not better"),
     index.Conflict: ProblemType("conflict", 409, "The present state forbids this"),
     app_errors.RequestTooLarge: ProblemType("request-too-large", 413, "The request is too large"),
     app_errors.MalformedForm: ProblemType("malformed-form", 400, "The form can't be read"),
@@ -100,6 +101,8 @@ def problem_of(error: Exception) -> dict[str, Any]:
     if isinstance(error, index.DigestMismatch):
         detail = f"The file has the SHA-256 {error.actual}, not {error.expected}."
         return document(kind, detail, [{"pointer": "/sha256", "detail": detail}])
+    if isinstance(error, index.NotBetter):
+        return document(kind, str(error)) | {"checks": list(error.checks)}
     if isinstance(error, index.StorageError):
         # The path is the server's business; the reason is what the reader can act on.
         return document(kind, f"The storage answered: {error.reason}.")

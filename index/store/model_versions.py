@@ -142,6 +142,16 @@ def set_state(session: Session, version_id: str, state: Literal["building", "rea
     row.state = state
 
 
+def put_metrics(session: Session, version_id: str, metrics: dict[str, Any]) -> None:
+    """Add to what is known of a version; a name it has already gets the new value.
+
+    Raises NotFound.
+    """
+    row = _row(session, version_id)
+    # A new document: a change inside the old one would go unnoticed.
+    row.metrics = {**row.metrics, **metrics}
+
+
 def give_up(session: Session, version_id: str) -> None:
     """End the building of a version: one that never was live goes, another is retired again."""
     row = _row(session, version_id)
