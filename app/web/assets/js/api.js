@@ -14,8 +14,6 @@
  * @typedef {{hits: {image: Image, score: number}[], next_cursor: string | null, warnings: string[],
  *   took_ms: {total: number}}} SearchResult
  * @typedef {{text?: string, image_id?: string, image?: string, weight: number}} QueryPart
- * @typedef {{id: string, kind: string, state: string, message: string | null,
- *   progress: {done: number, total: number | null, unit: string}}} Job
  */
 
 /** What the service answered instead of what was asked for, in its own words. */
@@ -33,6 +31,8 @@ export class Problem extends Error {
     this.status = body.status ?? 0;
     this.requestId = requestId;
     this.retryAfterSeconds = retryAfterSeconds;
+    /** What the document says beyond that, such as the `checks` that a promotion did not pass. @type {any} */
+    this.members = body;
   }
 }
 
@@ -45,7 +45,7 @@ const UNREACHABLE = {
  * @param {string} path relative, such as "v1/images"
  * @param {Record<string, unknown>} [parameters] null and undefined are left out
  */
-function address(path, parameters = {}) {
+export function address(path, parameters = {}) {
   const url = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
@@ -77,7 +77,7 @@ function problemFrom(status, text, header) {
  * @param {RequestInit} [options]
  * @returns {Promise<any>} the answer's JSON, null when it has no body
  */
-async function ask(url, options = {}) {
+export async function ask(url, options = {}) {
   let response;
   try {
     response = await fetch(url, options);
@@ -103,7 +103,7 @@ function answerFrom(text) {
 }
 
 /** @param {"POST" | "PATCH"} method @param {unknown} body */
-const json = (method, body) => ({
+export const json = (method, body) => ({
   method,
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify(body),
@@ -142,9 +142,6 @@ export const patchImage = (id, changes) => ask(address(imagePath(id)), json("PAT
 /** Deletes an image, even while the page is being left. @param {string} id */
 export const deleteImage = (id) => ask(address(imagePath(id)), { method: "DELETE", keepalive: true });
 
-/** @returns {Promise<{items: Job[]}>} the newest few jobs */
-export const listJobs = () => ask(address("v1/jobs", { limit: 5 }));
-
 /** The sizes a thumbnail is asked for in, those the service keeps: any other would be made to be thrown away. */
 const THUMBNAIL_SIZES = [160, 320, 640, 1280, 2560];
 
@@ -165,17 +162,16 @@ export function thumbnailAddress(id, pixels) {
 export const fileAddress = (id) => address(`${imagePath(id)}/file`).href;
 
 /**
- * Sends one file. `fetch` cannot tell how much of a body has left, so this uses XMLHttpRequest.
- * @param {File} file
+ * Sends a form with files. `fetch` cannot tell how much of a body has left, so this uses XMLHttpRequest.
+ * @param {string} path
+ * @param {FormData} body
  * @param {{onProgress: (share: number) => void, signal: AbortSignal}} options share in [0, 1]
- * @returns {Promise<Image>} with `created`: whether this upload made it, or the same bytes were there before
+ * @returns {Promise<any>} the answer's JSON
  */
-export function uploadImage(file, { onProgress, signal }) {
+export function sendForm(path, body, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    const body = new FormData();
-    body.append("file", file);
-    request.open("POST", address("v1/images"));
+    request.open("POST", address(path));
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onload = () => {
       const { status, responseText } = request;
@@ -198,4 +194,28 @@ export function uploadImage(file, { onProgress, signal }) {
     signal.addEventListener("abort", () => request.abort(), { once: true });
     request.send(body);
   });
+}
+
+/**
+ * @param {File} file
+ * @param {{onProgress: (share: number) => void, signal: AbortSignal}} options share in [0, 1]
+ * @returns {Promise<Image>} with `created`: whether this upload made it, or the same bytes were there before
+ */
+export function uploadImage(file, options) {
+  const body = new FormData();
+  body.append("file", file);
+  return sendForm("v1/images", body, options);
+}
+
+/**
+ * Follows a stream of server-sent events; the browser comes back by itself after a break, with what it has seen last.
+ * @param {string} path
+ * @param {Record<string, (data: any) => void>} listeners by the event's name, each given the event's JSON
+ * @returns {() => void} ends it
+ */
+export function follow(path, listeners) {
+  const stream = new EventSource(address(path));
+  for (const [name, listener] of Object.entries(listeners))
+    stream.addEventListener(name, (event) => listener(JSON.parse(/** @type {MessageEvent} */ (event).data)));
+  return () => stream.close();
 }

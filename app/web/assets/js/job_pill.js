@@ -1,7 +1,8 @@
 /** A small sign that a job such as a reindex is running, with how far it is. */
 
-import { listJobs, Problem } from "./api.js";
+import { Problem } from "./api.js";
 import { element } from "./dom.js";
+import { listJobs } from "./models_api.js";
 
 const IDLE_SECONDS = 30;
 const RUNNING_SECONDS = 2;
@@ -14,7 +15,8 @@ export class JobPill extends HTMLElement {
 
   connectedCallback() {
     this.hidden = true;
-    this.append(this.#bar, this.#words);
+    const look = "See the jobs";
+    this.append(element("button", { type: "button", "aria-label": look, title: look }, this.#bar, this.#words));
     document.addEventListener("visibilitychange", () => this.#look());
     this.#look();
   }
@@ -24,7 +26,7 @@ export class JobPill extends HTMLElement {
     if (document.hidden) return;
     let isRunning = false;
     try {
-      const { items } = await listJobs();
+      const { items } = await listJobs(5);
       const job = items.find((each) => each.state === "running" || each.state === "queued");
       isRunning = job !== undefined;
       if (job) this.#draw(job);
@@ -36,7 +38,7 @@ export class JobPill extends HTMLElement {
     this.#timer = window.setTimeout(() => this.#look(), (isRunning ? RUNNING_SECONDS : IDLE_SECONDS) * 1000);
   }
 
-  /** @param {import("./api.js").Job} job */
+  /** @param {import("./models_api.js").Job} job */
   #draw({ kind, state, progress: { done, total } }) {
     const isCounting = state === "running" && total !== null && total > 0;
     if (isCounting) this.#bar.value = done / total;

@@ -8,6 +8,7 @@ import "./grid.js";
 import "./help.js";
 import "./job_pill.js";
 import { Library } from "./library.js";
+import "./models_view.js";
 import "./notices.js";
 import { Query } from "./query.js";
 import "./results_bar.js";
@@ -41,6 +42,8 @@ const panel = find("upload-panel");
 const notices = find("notice-stack");
 /** @type {import("./dropping.js").DropVeil} */
 const veil = find("drop-veil");
+/** @type {import("./models_view.js").ModelsView} */
+const models = find("models-view");
 /** @type {import("./help.js").HelpDialog} */
 const help = find("help-dialog");
 
@@ -85,6 +88,21 @@ function drawList() {
       notices.announce(results.problem ? results.problem.title : "The results are shown");
   }
   if (detail.isShown && store.open !== null) detail.surround(surroundings(store.open));
+}
+
+function showView() {
+  find("#main").hidden = store.isModels;
+  find("#models").setAttribute("aria-expanded", String(store.isModels));
+  if (store.isModels) {
+    document.title = "Models – Beholder";
+    window.scrollTo(0, 0);
+    models.show();
+  } else if (models.isShown) {
+    models.hide();
+    showList();
+    if (shown === results) grid.restore(store.place);
+    find("#models").focus({ preventScroll: true });
+  }
 }
 
 function drawBar() {
@@ -142,6 +160,7 @@ function upload(files) {
 
 store.addEventListener("list", showList);
 store.addEventListener("open", showOpen);
+store.addEventListener("view", showView);
 
 searchBox.addEventListener("typing", () => {
   if (!results.hasAnswer) results.cancel();
@@ -215,6 +234,14 @@ fileInput.addEventListener("change", () => {
 const chooseFiles = () => fileInput.click();
 
 find("#add").addEventListener("click", chooseFiles);
+find("#models").addEventListener("click", () => (store.isModels ? store.closeModels() : store.showModels()));
+find("job-pill").addEventListener("click", () => store.showModels());
+models.addEventListener("close", () => store.closeModels());
+models.addEventListener("notice", (event) => notices.show(detailOf(event)));
+models.addEventListener("problem", (event) => {
+  const { problem, what } = detailOf(event);
+  notices.showProblem(problem, what);
+});
 find("#keys").addEventListener("click", () => help.show());
 find("#home").addEventListener("click", (/** @type {MouseEvent} */ event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -238,3 +265,4 @@ document.addEventListener("keydown", (event) => {
 
 showList();
 showOpen();
+showView();

@@ -10,6 +10,8 @@ const SEARCH_PAGE = 100;
 /** The most one request asks for. */
 const LARGEST_PAGE = 1000;
 
+const EXPIRED = "urn:beholder:problem:bad-cursor";
+
 /** Announces `change` whenever something about it changed. */
 export class Results extends EventTarget {
   #abort = new AbortController();
@@ -23,6 +25,8 @@ export class Results extends EventTarget {
   #hidden;
   /** @type {Promise<void> | null} */
   #request = null;
+  /** Whether the service no longer knows where the list went on: another model version answers now. */
+  #hasExpired = false;
 
   /**
    * @param {import("./query.js").Query} query
@@ -90,16 +94,27 @@ export class Results extends EventTarget {
       this.#changed();
       // Who has come far wants more at once: the pages grow with the list.
       const limit = Math.min(LARGEST_PAGE, Math.max(atLeast, this.#loaded.length));
+      if (this.#hasExpired) this.#startAgain();
       if (this.query.isEmpty) await this.#loadLibrary(Math.max(LIBRARY_PAGE, limit), signal);
       else await this.#loadHits(Math.max(SEARCH_PAGE, limit), signal);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Problem)) throw error;
       this.problem = error;
+      this.#hasExpired = error.members.type === EXPIRED;
     }
     if (signal.aborted) return;
     this.#request = null;
     this.#changed();
+  }
+
+  /** The images of two versions' answers make no list. */
+  #startAgain() {
+    this.#hasExpired = false;
+    this.#cursor = null;
+    this.#loaded = [];
+    this.#ids.clear();
+    this.scores.clear();
   }
 
   /** @param {number} limit @param {AbortSignal} signal */

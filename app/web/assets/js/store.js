@@ -13,12 +13,15 @@ import { Query } from "./query.js";
  */
 
 const OPEN_PARAMETER = "image";
+const VIEW_PARAMETER = "view";
+const MODELS = "models";
 
 /** How long a place may wait to be written: browsers refuse more than some two hundred history changes in 30 s. */
 const PLACE_DELAY_MS = 200;
 
 /**
- * Announces `list` when another list is to be shown and `open` when another image is, or none.
+ * Announces `list` when another list is to be shown, `open` when another image is, or none, and `view` when the models
+ * are to be shown instead of the images, or no longer.
  * Going back and forth in the browser announces the same events as going there for the first time.
  */
 export class Store extends EventTarget {
@@ -35,6 +38,7 @@ export class Store extends EventTarget {
     this.query = new Query();
     /** @type {string | null} the id of the image in the detail view */
     this.open = null;
+    this.isModels = false;
     this.#entry = history.state ?? { list: newKey(), depth: 0, typed: false, opened: false, place: null };
     this.#read();
     this.#write("replaceState");
@@ -62,14 +66,17 @@ export class Store extends EventTarget {
    * @param {{typed?: boolean}} [options]
    */
   search(query, { typed = false } = {}) {
-    const replaces = this.#entry.typed && this.open === null;
+    const replaces = this.#entry.typed && this.open === null && !this.isModels;
     this.#writePlace();
     this.query = query;
     const wasOpen = this.open !== null;
+    const wasModels = this.isModels;
     this.open = null;
+    this.isModels = false;
     const depth = this.#entry.depth + (replaces ? 0 : 1);
     this.#entry = { list: newKey(), depth, typed, opened: false, place: null };
     this.#write(replaces ? "replaceState" : "pushState");
+    if (wasModels) this.#announce("view");
     this.#announce("list");
     if (wasOpen) this.#announce("open");
   }
@@ -89,6 +96,27 @@ export class Store extends EventTarget {
     this.#entry = { ...this.#entry, typed: false, opened: true, depth: this.#entry.depth + (steps ? 0 : 1) };
     this.#write(steps ? "replaceState" : "pushState");
     this.#announce("open");
+  }
+
+  /** Shows the models over the present list, which stays as it is. */
+  showModels() {
+    if (this.isModels) return;
+    this.#writePlace();
+    this.isModels = true;
+    this.#entry = { ...this.#entry, typed: false, opened: true, depth: this.#entry.depth + 1 };
+    this.#write("pushState");
+    this.#announce("view");
+  }
+
+  closeModels() {
+    if (!this.isModels) return;
+    if (this.#entry.opened && this.canGoBack) {
+      this.back();
+      return;
+    }
+    this.isModels = false;
+    this.#write("replaceState");
+    this.#announce("view");
   }
 
   closeImage() {
@@ -133,11 +161,11 @@ export class Store extends EventTarget {
     this.#isLeaving = false;
     window.clearTimeout(this.#placeTimer);
     this.#placeTimer = undefined;
-    const { list } = this;
-    const { open } = this;
+    const { list, open, isModels } = this;
     // An address typed or a hash followed by hand has no entry of ours yet.
     this.#entry = entry ?? { list: newKey(), depth: 0, typed: false, opened: false, place: null };
     this.#read();
+    if (this.isModels !== isModels) this.#announce("view");
     if (this.list !== list) this.#announce("list");
     if (this.open !== open) this.#announce("open");
   }
@@ -146,12 +174,14 @@ export class Store extends EventTarget {
     const parameters = new URLSearchParams(location.search);
     this.query = Query.fromAddress(parameters);
     this.open = parameters.get(OPEN_PARAMETER);
+    this.isModels = parameters.get(VIEW_PARAMETER) === MODELS;
   }
 
   /** @param {"pushState" | "replaceState"} method */
   #write(method) {
     const parameters = this.query.toAddress();
     if (this.open !== null) parameters.set(OPEN_PARAMETER, this.open);
+    if (this.isModels) parameters.set(VIEW_PARAMETER, MODELS);
     history[method](this.#entry, "", parameters.size > 0 ? `?${parameters}` : location.pathname);
   }
 

@@ -27,3 +27,6 @@ export const wallClock = (taken) => WALL_CLOCK.format(new Date(taken.slice(0, 19
 
 /** @param {string} moment RFC 3339 @returns {string} in the reader's time zone */
 export const localTime = (moment) => WALL_CLOCK.format(new Date(moment));
+
+/** @param {number | null | undefined} share of 1 */
+export const percent = (share) => (typeof share === "number" ? `${(100 * share).toFixed(1)} %` : "–");
