@@ -39,8 +39,9 @@ from index.live_index import Generation, LiveIndex
 from index.pairs.checking import Finding, PairCheck
 from index.pairs.importer import PairImporter, PairsAdded
 from index.pairs.library import PairLibrary, PairPage
+from index.pairs.rows import Refused
 from index.pairs.sources import NamedFile, OpenedSources, opened_sources
-from index.pairs.tables import ImageName, Refused, TableFormat, TableLine
+from index.pairs.tables import ImageName, TableFormat, TableLine
 from index.pairs.training_set import PairedImage, TrainingPairs
 from index.picture_hashes import PictureHashes
 from index.pictures import PictureReader

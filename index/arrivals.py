@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
 from index.errors import DatabaseUnavailable, RetrievalError
 from index.live_index import LiveIndex
-from index.store import changes, embeddings, images, model_versions
+from index.store import changes, embeddings, images, model_versions, picture_hashes
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
 from model import sync
@@ -26,11 +26,15 @@ IMAGES_PER_COMMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A decoded and embedded upload, ready to be written; `vectors` by model version."""
+    """A decoded and embedded upload, ready to be written; `vectors` by model version.
+
+    `hash` is what it looks like, by `perceptual_hash`.
+    """
 
     image: NewImage
     path: Path
     thumbnail: bytes
+    hash: bytes
     vectors: Mapping[str, NDArray[np.float32]]
 
 
@@ -123,6 +127,7 @@ class Arrivals:
             changes.take_lock(session)
             needed = {version.id for version in model_versions.embedding(session)}
             outcomes: list[Added | RetrievalError | None] = []
+            hashes: dict[int, bytes] = {}
             vectors: dict[str, dict[int, NDArray[np.float32]]] = {
                 version_id: {} for version_id in needed
             }
@@ -141,10 +146,12 @@ class Arrivals:
                     continue
                 record = images.add(session, arrival.image)
                 outcomes.append(Added(record, is_new=True))
+                hashes[record.number] = arrival.hash
                 for version_id in needed:
                     vectors[version_id][record.number] = arrival.vectors[version_id]
             for version_id in needed:
                 embeddings.put(session, version_id, vectors[version_id])
+            picture_hashes.put(session, hashes)
             added = [o.image.number for o in outcomes if isinstance(o, Added) and o.is_new]
             if added:
                 changes.append(session, "add", added)

@@ -16,7 +16,7 @@ from index.store import changes, images, model_versions
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
 from index.uploads import Upload, Words, clean_text, printable_name
-from model import EmbeddingQueue, Picture, thumbnail
+from model import EmbeddingQueue, Picture, perceptual_hash, thumbnail
 
 
 class Indexer:
@@ -107,10 +107,11 @@ class Indexer:
             sides = [THUMBNAIL_SIZE // 2, *(q.encoder.image_size for q in queues.values())]
             with self._pictures.opened(upload.path, shorter_side=max(sides)) as picture:
                 small = thumbnail(picture, THUMBNAIL_SIZE)
+                looks = perceptual_hash(picture)
                 image = _new_image(upload, picture, collection, words)
                 pixels = {queue: queue.encoder.prepare(picture) for queue in set(queues.values())}
             vectors |= _embed(queues, pixels, wait_seconds)
-            added = self._arrivals.commit(Arrival(image, upload.path, small, vectors))
+            added = self._arrivals.commit(Arrival(image, upload.path, small, looks, vectors))
             if added is not None:
                 return added
             # A version came or was promoted meanwhile: embed for it too, then try again.

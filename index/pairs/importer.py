@@ -12,7 +12,8 @@ from index.errors import TextRejected
 from index.indexer import Indexer
 from index.pairs import split
 from index.pairs.finding import ImageFinder, PictureSources
-from index.pairs.tables import Refused, TableLine
+from index.pairs.rows import Refused
+from index.pairs.tables import TableLine
 from index.picture_hashes import PictureHashes
 from index.store import changes, images, pairs
 from index.store.database import Database

@@ -11,7 +11,8 @@ from index.archives import Archive, is_archive
 from index.blobs import stored_errors
 from index.errors import TableError
 from index.pairs.finding import PictureSources
-from index.pairs.tables import Refused, TableFormat, TableLine, read_table, table_format
+from index.pairs.rows import Refused
+from index.pairs.tables import TableFormat, TableLine, read_table, table_format
 from index.uploads import DEFAULT_COLLECTION
 
 

@@ -9,16 +9,16 @@ a whole cell; CSV is RFC 4180 with `,` or `;`. A bad line is refused and the nex
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from index.errors import TableError
+from index.pairs.rows import LINE_CHARACTERS, Lines, Refused, csv_rows, quoted, tsv_rows
 from index.store.pairs import Pair
 
 TableFormat = Literal["tsv", "csv", "jsonl"]
@@ -31,7 +31,6 @@ SUFFIXES: dict[str, TableFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-LINE_CHARACTERS = 131_072
 TEXTS_PER_LINE = 100
 IMAGE_COLUMNS: dict[str, NameKind] = {
     "image_id": "id",
@@ -64,15 +63,6 @@ class TableLine:
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A line of the table or an entry of the archive that was not taken, and why."""
-
-    reason: str
-    line: int | None = None
-    entry: str | None = None
-
-
 def table_format(name: str) -> TableFormat | None:
     """The format that a file's name says, if it says one."""
     return SUFFIXES.get(PurePath(name.lower()).suffix)
@@ -92,17 +82,8 @@ def read_table(
         # Bytes that are no text stay visible as halves of surrogate pairs, and refuse their line.
         errors="replace" if is_utf_16 else "surrogateescape",
     )
-    lines = _Lines(text)
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
-        raise TableError("it has no line")
-    chosen = format or _sniffed(first)
-    lines.put_back(first)
-    if chosen == "jsonl":
-        yield from _with_long_lines(lines, _json_lines(lines))
-    else:
-        rows = _tsv_rows(lines) if chosen == "tsv" else _csv_rows(lines, first)
-        yield from _with_long_lines(lines, _named_rows(rows))
+    with text:
+        yield from _table_lines(Lines(text), format)
 
 
 def write_table(pairs: Iterable[Pair], format: Literal["tsv", "jsonl"]) -> Iterator[str]:
@@ -112,7 +93,7 @@ def write_table(pairs: Iterable[Pair], format: Literal["tsv", "jsonl"]) -> Itera
     for pair in pairs:
         cells = (pair.image_id, pair.sha256, pair.filename, pair.text)
         if format == "tsv":
-            yield "\t".join(_quoted(cell) for cell in cells) + "\n"
+            yield "\t".join(quoted(cell) for cell in cells) + "\n"
         else:
             yield (
                 json.dumps(dict(zip(WRITTEN_COLUMNS, cells, strict=True)), ensure_ascii=False)
@@ -120,39 +101,21 @@ def write_table(pairs: Iterable[Pair], format: Literal["tsv", "jsonl"]) -> Itera
             )
 
 
-class _Lines:
-    """The lines of a stream, none longer than allowed: a longer one is passed by and noted."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._waiting: list[str] = []
-        self.number = 0
-        self.too_long: list[int] = []
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self._waiting:
-            self.number += 1
-            return self._waiting.pop()
-        while line := self._stream.readline(LINE_CHARACTERS):
-            self.number += 1
-            if len(line) < LINE_CHARACTERS or line.endswith("\n"):
-                return line
-            while not line.endswith("\n") and (line := self._stream.readline(LINE_CHARACTERS)):
-                pass
-            self.too_long.append(self.number)
-        raise StopIteration
-
-    def put_back(self, line: str) -> None:
-        """Give the last line again."""
-        self._waiting.append(line)
-        self.number -= 1
+def _table_lines(lines: Lines, format: TableFormat | None) -> Iterator[TableLine | Refused]:
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise TableError("it has no line")
+    chosen = format or _sniffed(first)
+    lines.put_back(first)
+    if chosen == "jsonl":
+        yield from _with_long_lines(lines, _json_lines(lines))
+    else:
+        rows = tsv_rows(lines) if chosen == "tsv" else csv_rows(lines, first)
+        yield from _with_long_lines(lines, _named_rows(rows))
 
 
 def _with_long_lines(
-    lines: _Lines, read: Iterator[TableLine | Refused]
+    lines: Lines, read: Iterator[TableLine | Refused]
 ) -> Iterator[TableLine | Refused]:
     for one in itertools.chain(read, (None,)):
         while lines.too_long:
@@ -166,27 +129,6 @@ def _sniffed(first: str) -> TableFormat:
     if first.lstrip().startswith("{"):
         return "jsonl"
     return "tsv" if "\t" in first else "csv"
-
-
-def _tsv_rows(lines: _Lines) -> Iterator[tuple[int, list[str] | Refused]]:
-    for line in lines:
-        yield lines.number, [_unquoted(cell) for cell in line.rstrip("\n").split("\t")]
-
-
-def _csv_rows(lines: _Lines, first: str) -> Iterator[tuple[int, list[str] | Refused]]:
-    delimiter = max(",;\t", key=lambda character: (first.count(character), character == ","))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        before = lines.number
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            # A quote that never ends takes in lines until the cell is too long; go on after them.
-            yield before + 1, Refused(f"the row can't be read as CSV: {error}", before + 1)
-            continue
-        if row is None:
-            return
-        yield before + 1, row
 
 
 def _named_rows(
@@ -241,7 +183,7 @@ class _Columns:
         )
 
 
-def _json_lines(lines: _Lines) -> Iterator[TableLine | Refused]:
+def _json_lines(lines: Lines) -> Iterator[TableLine | Refused]:
     for line in lines:
         if line.strip():
             yield _json_line(lines.number, line)
@@ -280,17 +222,3 @@ def _line(number: int, names: list[ImageName], texts: list[str]) -> TableLine | 
 
 def _is_broken(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
-
-
-def _unquoted(cell: str) -> str:
-    """A cell that is one quoted cell as CSV writes it, without the quotes; any other as it is."""
-    inside = cell[1:-1]
-    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"' or '"' in inside.replace('""', ""):
-        return cell
-    return inside.replace('""', '"')
-
-
-def _quoted(cell: str) -> str:
-    """The cell so that `_unquoted`, and any reader that knows quotes, gives it back."""
-    escaped = cell.replace('"', '""')
-    return f'"{escaped}"' if cell.startswith('"') else cell
