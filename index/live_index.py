@@ -14,6 +14,7 @@ import structlog
 from index.encoders import Encoders
 from index.errors import RetrievalError, SnapshotError
 from index.store import changes, embeddings, model_versions
+from index.store.announcements import Announcements
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
 from index.vectors import snapshots
@@ -48,7 +49,7 @@ class LiveIndex:
         self._encoders = encoders
         self._directory = directory
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._announcements = Announcements(database)
         self._saved_at = time.monotonic()
         self._snapshot_problem: str | None = None
         self._follow_problem: str | None = None
@@ -122,7 +123,7 @@ class LiveIndex:
 
     def close(self) -> None:
         """Stop following and save."""
-        self._stop.set()
+        self._announcements.close()
         self._thread.join()
         self.save()
 
@@ -158,10 +159,11 @@ class LiveIndex:
         return Generation(version, queue, vectors), sequence
 
     def _follow(self) -> None:
-        while not self._stop.wait(POLL_SECONDS):
+        while self._announcements.wait(POLL_SECONDS):
             self._follow_problem = _problem_of(self.catch_up)
             if time.monotonic() - self._saved_at > SNAPSHOT_AFTER_SECONDS:
                 self.save()
+        self._announcements.disconnect()
 
     def _snapshot_path(self, version: ModelVersion) -> Path:
         return self._directory / f"{version.id}.safetensors"

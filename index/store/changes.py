@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from index.store.announcements import CHANNEL
 from index.store.schema import ChangeCounterRow, ChangeRow
 
 ChangeKind = Literal["add", "remove", "promote"]
@@ -50,6 +51,9 @@ def append(
             for position, number in enumerate(image_numbers)
         ],
     )
+    if session.get_bind().dialect.name == "postgresql":
+        # Sent when the transaction is committed, and not at all when it is not.
+        session.execute(select(func.pg_notify(CHANNEL, "")))
     return last
 
 

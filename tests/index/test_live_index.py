@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from app.services import Services, open_services
 from app.settings import Settings
@@ -100,6 +101,32 @@ def test_two_processes_follow_each_other(settings: Settings, load_colours: Load)
         other.indexer.delete(image.id)
         assert search(other, "blue") == []
         _until(lambda: search(one, "blue") == [])
+
+
+def test_a_process_is_told_of_changes_and_asks_when_it_is_not(
+    settings: Settings, load_colours: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL announces each commit; a connection that was cut is made again."""
+    if settings.effective_database_url.startswith("sqlite"):
+        pytest.skip("SQLite has nothing to listen to")
+    monkeypatch.setattr("index.live_index.POLL_SECONDS", 3_600)
+    with (
+        open_services(settings, load=load_colours) as one,
+        open_services(settings, load=load_colours) as other,
+    ):
+        image = add(one, BLUE).image
+        _until(lambda: search(other, "blue") == [image.filename])
+        with one.database.writing() as session:
+            session.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+                )
+            )
+        one.indexer.delete(image.id)
+        _until(lambda: search(other, "blue") == [])
+        add(other, RED)
+        _until(lambda: search(one) == [f"{RED}-0.png"])
 
 
 def test_a_snapshot_that_cannot_be_written_is_reported_and_survived(
