@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import jobs, pairs
+from app.commands import backups, jobs, pairs, verification
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ cli.add_typer(models, name="models")
 cli.add_typer(jobs.group, name="jobs")
 
 cli.add_typer(pairs.group, name="pairs")
+
+cli.command(epilog="Example: beholder backup /mnt/backup")(backups.backup)
+cli.command(epilog="Example: BEHOLDER_DATA_DIR=new beholder restore /mnt/backup")(backups.restore)
+cli.command(epilog="Example: beholder verify --repair")(verification.verify)
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
@@ -248,33 +252,6 @@ def delete(version_id: Annotated[str, typer.Argument(help="A version that is not
 
     with failures_in_one_line() as settings, open_services(settings) as services:
         services.versions.discard(version_id)
-
-
-@cli.command(epilog="Example: beholder verify --json")
-def verify(as_json: Json = False) -> None:
-    """Compare files, rows, embeddings and index; exit status 1 when something disagrees."""
-    from dataclasses import asdict
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from app.services import open_services
-
-    with failures_in_one_line() as settings, open_services(settings) as services:
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("Comparing", total=None)
-            found = services.verifier.run(
-                lambda done, total: progress.update(task, completed=done, total=total)
-            )
-        count = services.library.count()
-    if as_json:
-        print_json({"images": count, "disagreements": [asdict(one) for one in found]})
-    else:
-        for one in found:
-            typer.echo(f"{one.kind}: {one.image_id or one.image_number} {one.filename or ''}")
-        typer.echo(f"{count} images, {len(found)} disagreements")
-    if found:
-        raise typer.Exit(1)
 
 
 @cli.command(epilog="Example: BEHOLDER_DATABASE_URL=postgresql://… beholder migrate")

@@ -23,6 +23,7 @@ from index import (
     PictureHashes,
     PictureReader,
     Reindexer,
+    Repairer,
     Searcher,
     StorageError,
     Verifier,
@@ -51,6 +52,7 @@ class Services:
     searcher: Searcher
     reindexer: Reindexer
     verifier: Verifier
+    repairer: Repairer
     jobs: JobQueue
 
 
@@ -74,11 +76,11 @@ def open_services(
         database = Database(settings.effective_database_url)
         stack.callback(database.close)
         migrate(database, wait_seconds=settings.database_wait_seconds)
-        encoders = Encoders(settings.data_dir / "models", load, max_waiting=settings.max_waiting)
+        encoders = Encoders(settings.models_dir, load, max_waiting=settings.max_waiting)
         stack.callback(encoders.close)
         versions = Versions(database, encoders)
         versions.ensure_live(settings.model)
-        live = LiveIndex(database, encoders, settings.data_dir / "index")
+        live = LiveIndex(database, encoders, settings.index_dir)
         stack.callback(live.close)
         limits = settings.image_limits
         pictures = PictureReader(limits, at_once=os.cpu_count() or 1)
@@ -103,6 +105,7 @@ def open_services(
             searcher=Searcher(database, live, pictures),
             reindexer=Reindexer(database, blobs, encoders, pictures),
             verifier=Verifier(database, blobs, live),
+            repairer=Repairer(database, blobs, encoders, live, pictures),
             jobs=JobQueue(database),
         )
 

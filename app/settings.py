@@ -122,6 +122,16 @@ class Settings(BaseSettings):
         return json.loads(value) if isinstance(value, str) else value
 
     @property
+    def models_dir(self) -> Path:
+        """Where the weights of the model versions are kept."""
+        return self.data_dir / "models"
+
+    @property
+    def index_dir(self) -> Path:
+        """Where the index is saved."""
+        return self.data_dir / "index"
+
+    @property
     def effective_database_url(self) -> str:
         """The database's URL, whether set or not. It may hold a password."""
         if self.database_url is not None:

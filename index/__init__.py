@@ -4,10 +4,13 @@ Other layers import from here only.
 """
 
 from index.arrivals import Added
+from index.backups.maker import BackedUp, BackupMaker
+from index.backups.restorer import Restored, Restorer, prove_restored
 from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
 from index.encoders import Encoders
 from index.errors import (
     ArchiveError,
+    BackupDamaged,
     CancellingQuery,
     Conflict,
     CursorError,
@@ -46,6 +49,7 @@ from index.pairs.training_set import PairedImage, TrainingPairs
 from index.picture_hashes import PictureHashes
 from index.pictures import PictureReader
 from index.reindexer import Cancelled, Reindexed, Reindexer
+from index.repairer import Repair, Repairer
 from index.searcher import (
     LIMIT_ALLOWED,
     PARTS_ALLOWED,
@@ -77,6 +81,9 @@ __all__ = [
     "THUMBNAIL_SIZE",
     "Added",
     "ArchiveError",
+    "BackedUp",
+    "BackupDamaged",
+    "BackupMaker",
     "BlobStore",
     "Cancelled",
     "CancellingQuery",
@@ -134,6 +141,10 @@ __all__ = [
     "Refused",
     "Reindexed",
     "Reindexer",
+    "Repair",
+    "Repairer",
+    "Restored",
+    "Restorer",
     "RetrievalError",
     "SearchResult",
     "Searcher",
@@ -158,6 +169,7 @@ __all__ = [
     "migrate",
     "opened_sources",
     "printable_name",
+    "prove_restored",
     "sqlite_url",
     "stored_errors",
 ]

@@ -3,6 +3,7 @@
 blobs/ab/cd/abcd…            the bytes as they were uploaded, named by their SHA-256
 thumbnails/ab/cd/abcd….320   WebP, longest side 320 pixels, made again when missing
 incoming/                    uploads on their way; nothing here is an image yet
+damaged/                     bytes that are no longer those of their digest, to be looked at
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from model import replace_durably
 THUMBNAIL_SIZE = 320
 STRAY_AGE_SECONDS = 3_600
 CHUNK_BYTES = 1 << 20
+DIGEST_DIGITS = 64
 # blobs/ab/cd: each may be new with the file in it.
 FOLDERS_ABOVE = 3
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -37,6 +39,7 @@ class BlobStore:
         self._blobs = directory / "blobs"
         self._thumbnails = directory / "thumbnails"
         self._incoming = directory / "incoming"
+        self._damaged = directory / "damaged"
         for folder in (self._blobs, self._thumbnails, self._incoming):
             with stored_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -102,27 +105,30 @@ class BlobStore:
             for thumbnail in self.thumbnail_path(sha256, 0).parent.glob(f"{sha256}.*"):
                 thumbnail.unlink(missing_ok=True)
 
-    def sweep(self, used: Callable[[list[str]], set[str]], should_stop: Callable[[], bool]) -> int:
-        """Remove what a crash left: old uploads, and old files whose digest `used` does not name.
+    def set_aside(self, sha256: str) -> None:
+        """Move bytes away that are no longer those of their digest. Raises StorageError."""
+        aside = self._damaged / sha256
+        with stored_errors(aside):
+            replace_durably(self.path(sha256), aside, new_folders=2)
 
-        Only what is older than an hour goes, since a younger file may be of an upload that is
-        about to be committed. Gives the number of files removed.
+    def sweep_incoming(self) -> int:
+        """Remove uploads that a crash left, once they are an hour old; gives how many."""
+        before = time.time() - STRAY_AGE_SECONDS
+        return sum(_remove_if_older(path, before) for path in _files(self._incoming))
+
+    def strays(self, used: Callable[[list[str]], set[str]]) -> Iterator[str]:
+        """The digests of files and thumbnails over an hour old that `used` does not name.
+
+        A younger file may be of an upload that is about to be committed. Raises StorageError.
         """
         before = time.time() - STRAY_AGE_SECONDS
-        removed = 0
-        for path in _files(self._incoming):
-            removed += _remove_if_older(path, before)
-        with stored_errors(self._blobs):
-            folders = list(self._blobs.iterdir())
-        for folder in folders:
-            if should_stop():
-                break
-            names = [path.name for path in _files(folder)]
-            kept = used(names)
-            for name in names:
-                if name not in kept:
-                    removed += _remove_if_older(self.path(name), before)
-        return removed
+        with stored_errors(self.directory):
+            parts = {folder.name for folder in [*_in(self._blobs), *_in(self._thumbnails)]}
+        for part in sorted(parts):
+            paths = [*_files(self._blobs / part), *_files(self._thumbnails / part)]
+            old = {path.name[:DIGEST_DIGITS] for path in paths if _is_older(path, before)}
+            names = sorted(name for name in old if self.path(name).parent.parent.name == part)
+            yield from sorted(set(names) - used(names))
 
     def free_bytes(self) -> int:
         """How much the volume can still take."""
@@ -163,9 +169,19 @@ def _files(folder: Path) -> Iterator[Path]:
             yield Path(root) / name
 
 
-def _remove_if_older(path: Path, before: float) -> int:
+def _in(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_older(path: Path, before: float) -> bool:
     with stored_errors(path), contextlib.suppress(FileNotFoundError):
-        if path.stat().st_mtime < before:
-            path.unlink()
-            return 1
-    return 0
+        return path.stat().st_mtime < before
+    return False
+
+
+def _remove_if_older(path: Path, before: float) -> bool:
+    if not _is_older(path, before):
+        return False
+    with stored_errors(path):
+        path.unlink(missing_ok=True)
+    return True

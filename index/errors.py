@@ -19,6 +19,7 @@ RetrievalError
 │   └── CursorError        a cursor that isn't ours, or is of another query
 ├── DimensionMismatch      a vector of another model
 ├── SnapshotError          a snapshot that can't be trusted
+├── BackupDamaged          a backup that can't be restored from
 └── Conflict               the state of a thing forbids the change
     └── NotBetter          a model version that did worse than is allowed
 """
@@ -176,6 +177,15 @@ class SnapshotError(RetrievalError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class BackupDamaged(RetrievalError):
+    """The backup is unfinished, altered or incomplete; nothing was restored from it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"The backup {path} can't be used: {reason}.")
         self.path = path
         self.reason = reason
 

@@ -15,6 +15,7 @@ from index.pictures import PictureReader
 from index.store import changes, images, model_versions
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
+from index.unused_files import discard_unused
 from index.uploads import Upload, Words, clean_text, printable_name
 from model import EmbeddingQueue, Picture, perceptual_hash, thumbnail
 
@@ -76,18 +77,7 @@ class Indexer:
             record = images.delete(session, image_id)
             changes.append(session, "remove", [record.number])
         self._live.catch_up()
-        self.discard_unused(record.sha256)
-
-    def discard_unused(self, sha256: str) -> None:
-        """Remove a file that no image needs any more.
-
-        Under the log's lock, since an upload of the same bytes puts its file in place under it
-        too: between the question and the removal nobody can begin to need the file.
-        """
-        with self._database.writing() as session:
-            changes.take_lock(session)
-            if not images.is_digest_used(session, sha256):
-                self._blobs.discard(sha256)
+        discard_unused(self._database, self._blobs, record.sha256)
 
     def close(self) -> None:
         """Commit what is under way and end."""

@@ -13,6 +13,7 @@ from index.pictures import PictureReader
 from index.store import images
 from index.store.database import Database
 from index.store.images import ImageRecord
+from index.unused_files import discard_unused
 from model import thumbnail
 
 # A few sizes, so that nobody can fill the disk with one thumbnail for every number.
@@ -84,4 +85,9 @@ class Library:
             with self._database.reading() as session:
                 return images.digests_used(session, digests)
 
-        return self._blobs.sweep(used, should_stop)
+        removed = self._blobs.sweep_incoming()
+        for sha256 in self._blobs.strays(used):
+            if should_stop():
+                break
+            removed += discard_unused(self._database, self._blobs, sha256)
+        return removed

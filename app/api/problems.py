@@ -71,6 +71,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     index.CursorError: ProblemType("bad-cursor", 422, "The cursor can't be used"),
     index.QueryError: ProblemType("bad-query", 422, "The query can't be answered"),
     index.NotBetter: ProblemType("not-better", 409, "The model version is not better"),
+    index.BackupDamaged: ProblemType("bad-backup", 422, "The backup can't be used"),
     index.Conflict: ProblemType("conflict", 409, "The present state forbids this"),
     app_errors.RequestTooLarge: ProblemType("request-too-large", 413, "The request is too large"),
     app_errors.MalformedForm: ProblemType("malformed-form", 400, "The form can't be read"),
@@ -83,8 +84,6 @@ INTERNAL = ProblemType("internal", 500, "Something went wrong here")
 
 def problem_type(error: Exception) -> ProblemType:
     """The kind of problem that an error is; `INTERNAL` for one that is not in the table."""
-    if isinstance(error, index.PartRefused):
-        return problem_type(error.cause)
     for ancestor in type(error).__mro__:
         if ancestor in PROBLEM_TYPES:
             return PROBLEM_TYPES[ancestor]
@@ -93,7 +92,7 @@ def problem_type(error: Exception) -> ProblemType:
 
 def problem_of(error: Exception) -> dict[str, Any]:
     """The problem document of an error of ours; an unknown error keeps its text to itself."""
-    kind = problem_type(error)
+    kind = problem_type(error.cause if isinstance(error, index.PartRefused) else error)
     if kind is INTERNAL:
         return document(kind, "The details are in the server's log.")
     pointer = getattr(error, "pointer", None)

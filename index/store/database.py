@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sqlite3
 from collections.abc import Iterator
@@ -45,14 +46,31 @@ class Database:
                 parsed, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
             )
         self._writing_engine = self.engine.execution_options(writes=True)
+        # SQLite's every transaction sees one moment.
+        self._moment_engine = (
+            self.engine
+            if self.is_sqlite
+            else self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session on one consistent view that is never committed.
+        """A session on what is committed, which itself is never committed.
 
         Raises DatabaseUnavailable.
         """
         with _translated(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def reading_one_moment(self) -> Iterator[Session]:
+        """As `reading`, and all of its statements see the database as it was at the first.
+
+        Raises DatabaseUnavailable.
+        """
+        with _translated(), Session(self._moment_engine) as session:
             yield session
 
     @contextmanager
@@ -75,6 +93,15 @@ class Database:
         """Give every connection back."""
         self.engine.dispose()
 
+    def close_to_one_file(self) -> None:
+        """Close a SQLite database that nobody else has open, all of it in its one file."""
+        assert self.url.database, "only SQLite has a file"
+        self.close()
+        path = Path(self.url.database)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
+        migration_lock(path).unlink(missing_ok=True)
+
 
 def check_database_url(url: str) -> None:
     """Raises ValueError, which does not hold the URL, unless `Database` can be made of it."""
@@ -86,6 +113,11 @@ def check_database_url(url: str) -> None:
         raise ValueError("the databases are sqlite and postgresql")
     if backend != "sqlite" and importlib.util.find_spec("psycopg") is None:
         raise ValueError("PostgreSQL needs the extra `postgres`: pip install 'beholder[postgres]'")
+
+
+def migration_lock(database: Path) -> Path:
+    """The file that is locked while a SQLite database is migrated."""
+    return database.with_suffix(".migrating")
 
 
 def sqlite_url(path: Path) -> str:

@@ -213,6 +213,11 @@ def is_digest_used(session: Session, sha256: str) -> bool:
     )
 
 
+def all_digests(session: Session) -> list[str]:
+    """Every digest that some image has, once, in order."""
+    return list(session.scalars(select(ImageRow.sha256).distinct().order_by(ImageRow.sha256)))
+
+
 def digests_used(session: Session, digests: Iterable[str]) -> set[str]:
     """Those of `digests` that some image has."""
     wanted = list(digests)

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from index.errors import DatabaseUnavailable
-from index.store.database import Database
+from index.store.database import Database, migration_lock
 
 # Any number will do, as long as every Beholder takes the same.
 ADVISORY_LOCK = 0x_BE_401DE2
@@ -67,7 +67,7 @@ def _exclusive(database: Database) -> Iterator[Connection]:
     if database.is_sqlite and database.url.database:
         # Alembic's batch mode ends transactions on its way, so SQLite's own lock would not hold.
         lock = filelock.FileLock(
-            Path(database.url.database).with_suffix(".migrating"), timeout=LOCK_WAIT_SECONDS
+            migration_lock(Path(database.url.database)), timeout=LOCK_WAIT_SECONDS
         )
         with lock, database.engine.connect() as connection:
             yield connection

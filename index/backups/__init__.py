@@ -1,0 +1,1 @@
+"""Backups: one folder that holds everything a store can't make again, checked as a whole."""
