@@ -31,6 +31,18 @@ from model.images import ImageLimits, Picture, decode
 from model.perceptual_hash import as_words, differing_bits, perceptual_hash
 from model.thumbnails import thumbnail
 from model.training.compact import train_compact
+from model.training.comparison import ComparedPhotos, Comparison, compare
+from model.training.features import UnreadablePhoto
+from model.training.fine_tuning import fine_tune
+from model.training.fine_tuning_settings import (
+    FineTuned,
+    FineTuneProgress,
+    FineTuneSettings,
+    TrainedParts,
+)
+from model.training.gate import AllowedFalls, Check
+from model.training.measures import Measures, Verdict
+from model.training.pairs import CaptionedPhoto, read_split
 from model.training.settings import CompactSettings, Trained, TrainingProgress
 from model.zero_shot import PROMPT_TEMPLATES, Prediction, classify
 
@@ -39,21 +51,30 @@ __all__ = [
     "PROMPT_TEMPLATES",
     "SHIPPED_MODELS",
     "SNIFF_BYTES",
+    "AllowedFalls",
+    "CaptionedPhoto",
+    "Check",
     "CheckpointDamaged",
     "CheckpointError",
     "CheckpointMismatch",
     "CheckpointNotFound",
     "CompactSettings",
+    "ComparedPhotos",
+    "Comparison",
     "DamagedImage",
     "EmbeddedText",
     "EmbeddingQueue",
     "EmptyImage",
     "EmptyText",
     "Encoder",
+    "FineTuneProgress",
+    "FineTuneSettings",
+    "FineTuned",
     "ImageError",
     "ImageLimits",
     "ImageTooLarge",
     "LabelError",
+    "Measures",
     "ModelError",
     "NonFiniteLoss",
     "PairsError",
@@ -64,15 +85,21 @@ __all__ = [
     "TextError",
     "TextTooLong",
     "Trained",
+    "TrainedParts",
     "TrainingError",
     "TrainingProgress",
+    "UnreadablePhoto",
     "UnsupportedFormat",
+    "Verdict",
     "as_words",
     "classify",
+    "compare",
     "decode",
     "differing_bits",
+    "fine_tune",
     "load_encoder",
     "perceptual_hash",
+    "read_split",
     "replace_durably",
     "set_threads",
     "sniff",

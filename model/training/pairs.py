@@ -5,12 +5,14 @@ or `label`. An image is a path relative to the folder `images` beside the table 
 else to the table's own folder. Quotes have no meaning; a row is a line.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import PairsError
 
+_HELD_OUT_ONE_IN = 7
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -56,6 +58,29 @@ def read_labels(table: Path, split: str | None = None) -> list[LabelledPhoto]:
     ]
 
 
+def read_split(table: Path) -> tuple[list[CaptionedPhoto], list[CaptionedPhoto]]:
+    """The training and the held-out photos of a table with captions or labels as texts.
+
+    A column `split` says which are which: `train`, anything else is held out. Without one, about
+    one in seven is held out, by the name of its file. Raises PairsError.
+    """
+    texts: dict[Path, list[str]] = {}
+    held_out: dict[Path, bool] = {}
+    for line, row in _rows(table, ("image",)):
+        text = row.get("caption", row.get("label", "")).strip()
+        if not text:
+            raise PairsError(table, line, "there is neither a caption nor a label")
+        path = _image(table, line, row["image"])
+        texts.setdefault(path, []).append(text)
+        split = row.get("split")
+        held_out[path] = split != "train" if split is not None else _is_held_out(path)
+    photos = [CaptionedPhoto(path, tuple(own)) for path, own in texts.items()]
+    return (
+        [photo for photo in photos if not held_out[photo.path]],
+        [photo for photo in photos if held_out[photo.path]],
+    )
+
+
 def read_photos(source: Path) -> list[Path]:
     """Photos to learn from without captions: those of a folder's tree, or a table's images.
 
@@ -99,3 +124,7 @@ def _image(table: Path, line: int, name: str) -> Path:
     if not path.is_file():
         raise PairsError(table, line, f"there is no image {path}")
     return path
+
+
+def _is_held_out(path: Path) -> bool:
+    return hashlib.sha256(path.name.encode()).digest()[0] % _HELD_OUT_ONE_IN == 0
