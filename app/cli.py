@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import backups, jobs, pairs, verification
+from app.commands import backups, jobs, pairs, tuning, verification
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -199,6 +199,14 @@ def compact(
         typer.echo("\n".join(f"{name}: {value}" for name, value in trained.items()))
 
 
+train.command(
+    "fine-tune", epilog="Example: beholder train fine-tune --pairs shop.tsv --out shop.safetensors"
+)(tuning.fine_tune)
+cli.command(epilog="Example: beholder evaluate --model shop.safetensors --pairs shop.tsv")(
+    tuning.evaluate
+)
+
+
 @models.command("list", epilog="Example: beholder models list --json")
 def list_models(as_json: Json = False) -> None:
     """Show every model version, newest first."""
@@ -228,12 +236,17 @@ def add(
 
 
 @models.command(epilog="Example: beholder models promote compact-1a2b3c4d")
-def promote(version_id: Annotated[str, typer.Argument(help="A version that is ready.")]) -> None:
+def promote(
+    version_id: Annotated[str, typer.Argument(help="A version that is ready.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it did worse than is allowed.")
+    ] = False,
+) -> None:
     """Make a version live that has embedded every image."""
     from app.services import open_services
 
     with failures_in_one_line() as settings, open_services(settings) as services:
-        typer.echo(f"{services.versions.promote(version_id).id} is live")
+        typer.echo(f"{services.versions.promote(version_id, is_forced=force).id} is live")
 
 
 @models.command(epilog="Example: beholder models rollback")

@@ -15,7 +15,17 @@ from prometheus_client import CollectorRegistry, Gauge
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
-from app.api import images, jobs, models, operations, pairs, problems, search, understanding
+from app.api import (
+    images,
+    jobs,
+    models,
+    operations,
+    pairs,
+    problems,
+    search,
+    tuning,
+    understanding,
+)
 from app.api.dependencies import Lanes
 from app.api.middleware import Bounded, Headed, Observed, Prefixed
 from app.api.schemas import ProblemOut
@@ -72,7 +82,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
     )
     app.state.start_error = None
     problems.install(app)
-    for module in (images, search, understanding, pairs, models, jobs, operations):
+    for module in (images, search, understanding, pairs, models, tuning, jobs, operations):
         app.include_router(module.router)
     _install_page(app)
     largest_json = int(settings.max_bytes * BASE64_GROWTH) + JSON_BYTES

@@ -62,13 +62,16 @@ class Versions:
         with self._database.writing() as session:
             return _register(session, encoder, kept, origin=origin)
 
-    def to_build(self, version_id: str | None, source: str) -> ModelVersion:
+    def to_build(
+        self, version_id: str | None, source: str, *, is_to_go_live: bool = True
+    ) -> ModelVersion:
         """The version that a reindex is to fill, in the state `building`.
 
         Without an id it is a fresh version of the encoder that `source` names, which after an
         upgrade may be another than the live one.
 
-        Raises NotFound, Conflict when it is live, CheckpointError, DatabaseUnavailable.
+        Raises NotFound, Conflict when it is live, NotBetter when it is to go live afterwards but
+        did worse than is allowed, CheckpointError, DatabaseUnavailable.
         """
         if version_id is None:
             return self.register(source, origin=model_versions.REINDEX)
@@ -76,6 +79,8 @@ class Versions:
             version = model_versions.get(session, version_id)
             if version.state == "live":
                 raise Conflict(f"The model version {version_id} is live already.")
+            if is_to_go_live and (failed := failed_checks(version)):
+                raise NotBetter(version_id, failed)
             model_versions.set_state(session, version_id, "building")
         return version
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Response
 
 from app.api import schemas
 from app.api.dependencies import LanesDep, ServicesDep
+from app.api.tuning_schemas import PromoteIn
 from app.errors import FieldInvalid
+from app.reports import remove_report
 from app.settings import Settings
 from index import ModelVersion
 from model import SHIPPED_MODELS
@@ -54,16 +57,24 @@ async def roll_back(services: ServicesDep, lanes: LanesDep) -> schemas.ModelOut:
 
 @router.post("/{version_id}/promote")
 async def promote_model(
-    version_id: schemas.Id, services: ServicesDep, lanes: LanesDep
+    version_id: schemas.Id,
+    services: ServicesDep,
+    lanes: LanesDep,
+    body: PromoteIn | None = None,
 ) -> schemas.ModelOut:
-    """Make a version live that has embedded every image."""
-    return model_out(await lanes.read.run(services.versions.promote, version_id))
+    """Make a version live that has embedded every image.
+
+    One whose last evaluation says that it is worse takes `force`, which its metrics then tell.
+    """
+    promote = partial(services.versions.promote, is_forced=body is not None and body.force)
+    return model_out(await lanes.read.run(promote, version_id))
 
 
 @router.delete("/{version_id}", status_code=204)
 async def delete_model(version_id: schemas.Id, services: ServicesDep, lanes: LanesDep) -> None:
     """Remove a version that is not live, and free its embeddings."""
     await lanes.read.run(services.versions.discard, version_id)
+    await lanes.read.run(remove_report, services.settings, version_id)
 
 
 def allowed_source(source: str, settings: Settings) -> str:

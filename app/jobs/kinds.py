@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.jobs import importing, reindex
+from app.jobs import evaluate, fine_tune, importing, reindex
 from app.jobs.job_kind import JobKind
 
-KINDS: dict[str, JobKind] = {kind.name: kind for kind in (importing.KIND, reindex.KIND)}
+KINDS: dict[str, JobKind] = {
+    kind.name: kind for kind in (evaluate.KIND, fine_tune.KIND, importing.KIND, reindex.KIND)
+}

@@ -15,9 +15,12 @@ FAILURES_SHOWN = 1_000
 def enqueue(services: Services, version_id: str | None, *, is_to_go_live: bool = True) -> Job:
     """A waiting reindex to this version, or to a fresh one of the configured model.
 
-    Raises NotFound, Conflict when the version is live, CheckpointError, DatabaseUnavailable.
+    Raises NotFound, Conflict when the version is live, NotBetter when it is not to go live by its
+    last evaluation, CheckpointError, DatabaseUnavailable.
     """
-    version = services.versions.to_build(version_id, services.settings.model)
+    version = services.versions.to_build(
+        version_id, services.settings.model, is_to_go_live=is_to_go_live
+    )
     arguments = {"model_version": version.id, "promote": is_to_go_live}
     return KIND.enqueue(services, arguments)
 

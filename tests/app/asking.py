@@ -37,8 +37,8 @@ def assert_problem(
 
 
 def assert_problem_document(problem: dict[str, Any]) -> None:
-    """RFC 9457's members, and nothing beside them but `errors`."""
-    assert set(problem) - {"errors"} == {"type", "title", "status", "detail"}
+    """RFC 9457's members, and nothing beside them but `errors` and the `checks` of a gate."""
+    assert set(problem) - {"errors", "checks"} == {"type", "title", "status", "detail"}
     assert problem["type"].startswith(TYPE_BASE)
     assert problem["title"]
     assert problem["detail"]

@@ -1,0 +1,201 @@
+"""The job that makes a model version of the owner's pairs, and puts it in place if it is better.
+
+It trains, registers the result, embeds every image by it, evaluates it against the live version,
+and promotes it as far as it was asked to. What is done is kept, so that a worker that takes the job
+over goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.jobs import evaluate
+from app.jobs.job_kind import MODEL_VERSIONS, JobKind
+from app.jobs.progress import Progress
+from app.reports import keep_report
+from app.services import Services
+from index import Cancelled, Conflict, Job, NotBetter
+from model import (
+    AllowedFalls,
+    FineTuned,
+    FineTuneProgress,
+    FineTuneSettings,
+    TrainingError,
+    fine_tune,
+)
+
+ORIGIN = "fine-tune"
+# What a stage of training counts, where it is not steps.
+UNITS = {"photos": "images", "texts": "texts", "blend": "blends"}
+
+
+def enqueue(services: Services, settings: dict[str, Any]) -> Job:
+    """A waiting fine-tune with these settings, as the API takes them.
+
+    Raises NotFound for the version to start from, TrainingError when the pairs are too few,
+    DatabaseUnavailable.
+    """
+    start = settings["start"] or services.versions.live().id
+    services.versions.get(start)
+    check = services.pairs.check()
+    if not check.is_trainable:
+        errors = [finding.detail for finding in check.findings if finding.level == "error"]
+        raise TrainingError(" ".join(errors))
+    return KIND.enqueue(services, settings | {"start": start})
+
+
+def run(services: Services, job: Job, progress: Progress) -> dict[str, Any]:
+    """Do it. Raises Cancelled, ModelError, RetrievalError."""
+    folder = runs_folder(services) / job.id
+    try:
+        result = _Run(services, job, progress, folder).result()
+    except Cancelled:
+        if progress.job.cancel_requested:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def runs_folder(services: Services) -> Path:
+    """Where runs keep their features and checkpoints until they end."""
+    return services.settings.data_dir / "runs"
+
+
+class _Run:
+    """One run, from what an earlier worker kept of it."""
+
+    def __init__(self, services: Services, job: Job, progress: Progress, folder: Path) -> None:
+        self.services = services
+        self.job = job
+        self.progress = progress
+        self.folder = folder
+        self.kept: dict[str, Any] = dict(progress.checkpoint or {})
+        self.allowed = AllowedFalls(**job.arguments["allowed"])
+
+    def result(self) -> dict[str, Any]:
+        """Every phase that is not done yet, and what came of all."""
+        if "model_version" not in self.kept:
+            self._train()
+        version_id = self.kept["model_version"]
+        if "evaluation" not in self.kept:
+            self._reindex(version_id)
+            self._evaluate(version_id)
+        promoted, message = self._promote(version_id)
+        return {
+            "model_version": version_id,
+            "promoted": promoted,
+            "message": message,
+            "evaluation": self.kept["evaluation"],
+            **self.kept["training"],
+        }
+
+    def _train(self) -> None:
+        arguments, services = self.job.arguments, self.services
+        start = services.versions.get(arguments["start"])
+        pairs = services.pairs.training_set()
+        train, general = evaluate.divided(pairs.train, arguments["general_collection"])
+        validation, general_held = evaluate.divided(
+            pairs.validation, arguments["general_collection"]
+        )
+        chosen = {
+            name: arguments[name]
+            for name in ("trained", "steps", "batch_size", "learning_rate", "seed")
+            if arguments[name] is not None
+        }
+        done = fine_tune(
+            FineTuneSettings(
+                start=str(services.encoders.directory / start.weights),
+                train=train,
+                validation=validation,
+                general=[*general, *general_held],
+                out=self.folder / "tuned.safetensors",
+                run_folder=self.folder / "run",
+                allowed=self.allowed,
+                limits=services.settings.image_limits,
+                **chosen,
+            ),
+            self._heard,
+        )
+        # From here on the weights are in the models folder, and the version is this job's.
+        version = services.versions.register(str(done.path), origin=ORIGIN)
+        self.kept["training"] = self._training_of(done, start.id) | evaluate.failures_of(
+            done.unreadable, pairs
+        )
+        self.kept["model_version"] = version.id
+        self.progress.keep(self.kept)
+        keep_report(services.settings, version.id, done.report, pairs)
+        metrics = {
+            "job": self.job.id,
+            "at": datetime.now(UTC).isoformat(),
+            **self.kept["training"],
+        }
+        services.versions.put_metrics(version.id, {"fine_tune": metrics})
+
+    def _training_of(self, done: FineTuned, start: str) -> dict[str, Any]:
+        report = json.loads((done.report / "report.json").read_text(encoding="utf-8"))
+        return {
+            "start": start,
+            "trained": report["settings"]["trained"],
+            "settings": report["settings"],
+            "pairs": report["pairs"],
+            "steps": done.steps,
+            "seconds": round(done.seconds, 1),
+            "stopped": done.stopped,
+            "blend": done.share,
+            "data_sha256": done.data_sha256,
+        }
+
+    def _reindex(self, version_id: str) -> None:
+        def report(done: int, total: int) -> bool:
+            return self.progress.report(done, total, unit="images", message="embedding images")
+
+        self.services.reindexer.run(version_id, report, is_to_go_live=False)
+
+    def _evaluate(self, version_id: str) -> None:
+        def report(done: int, total: int) -> None:
+            if self.progress.report(done, total, unit="images", message="comparing"):
+                raise Cancelled
+
+        evaluation, _ = evaluate.evaluate(
+            self.services,
+            version_id,
+            self.services.versions.live().id,
+            general_collection=self.job.arguments["general_collection"],
+            allowed=self.allowed,
+            report=report,
+        )
+        self.services.versions.put_metrics(version_id, {"evaluation": evaluation})
+        self.kept["evaluation"] = evaluation
+        self.progress.keep(self.kept)
+
+    def _promote(self, version_id: str) -> tuple[bool, str]:
+        wanted, against = self.job.arguments["promote"], self.kept["evaluation"]["against"]
+        versions = self.services.versions
+        if wanted == "never":
+            return False, "succeeded; not promoted, as asked"
+        if versions.get(version_id).state == "live":
+            # Killed between the promotion and the end of the job.
+            return True, "succeeded; promoted"
+        try:
+            versions.promote(version_id, is_forced=wanted == "always", instead_of=against)
+        except NotBetter as error:
+            failed = next(check for check in error.checks if not check["passed"])
+            return False, f"succeeded; not promoted: {failed['title'].lower()} did not hold"
+        except Conflict as error:
+            return False, f"succeeded; not promoted: {error}"
+        return True, "succeeded; promoted"
+
+    def _heard(self, heard: FineTuneProgress) -> None:
+        if heard.figures is not None and heard.is_measured:
+            self.progress.record("curve", {"stage": heard.stage, **heard.figures})
+        unit = UNITS.get(heard.stage, "steps")
+        if self.progress.report(heard.done, heard.total, unit=unit, message=heard.stage):
+            raise Cancelled
+
+
+KIND = JobKind("fine-tune", unit="steps", turn=MODEL_VERSIONS, run=run)
