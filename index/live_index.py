@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ from index.encoders import Encoders
 from index.errors import RetrievalError, SnapshotError
 from index.store import changes, embeddings, model_versions
 from index.store.announcements import Announcements
+from index.store.changes import Change, ChangeKind
 from index.store.database import Database
+from index.store.embeddings import Stored
 from index.store.model_versions import ModelVersion
 from index.vectors import snapshots
 from index.vectors.faiss_index import FaissIndex
@@ -72,33 +74,24 @@ class LiveIndex:
     def catch_up(self) -> None:
         """Apply every change committed before this call. Raises DatabaseUnavailable."""
         with self._lock:
-            while True:
-                with self._database.reading() as session:
-                    batch = changes.since(session, self._sequence)
-                    promoted = any(change.kind == "promote" for change in batch)
-                    version = model_versions.live(session) if promoted else None
-                    added = {
-                        change.image_number
-                        for change in batch
-                        if change.kind == "add" and change.image_number is not None
-                    }
-                    vectors = embeddings.get_many(
-                        session, self._generation.version.id, sorted(added)
-                    )
-                if not batch:
-                    return
-                if version is not None and version.id != self._generation.version.id:
-                    self._generation, self._sequence = self._build(version)
-                    log.info("model_promoted", model_version=version.id)
-                    continue
-                for change in batch:
-                    if change.kind == "remove" and change.image_number is not None:
-                        self._generation.vectors.remove(change.image_number)
-                if vectors:
-                    self._generation.vectors.put(
-                        np.array(list(vectors), dtype=np.int64), np.stack(list(vectors.values()))
-                    )
-                self._sequence = batch[-1].sequence
+            self._generation, self._sequence = self._followed(self._generation, self._sequence)
+
+    def renew(self, improve: Callable[[Generation], None]) -> None:
+        """Build the index again from SQL, let `improve` tune it, and swap it in.
+
+        The old one answers until then. Nothing is swapped when another version became live
+        meanwhile. Raises DatabaseUnavailable, CheckpointError.
+        """
+        generation, sequence = self._build(self._generation.version)
+        improve(generation)
+        # Most of what was committed meanwhile, without keeping writers waiting for it.
+        generation, sequence = self._followed(generation, sequence)
+        with self._lock:
+            if self._generation.version.id != generation.version.id:
+                return
+            self._generation, self._sequence = self._followed(generation, sequence)
+            self._saved_sequence = -1
+        log.info("index_renewed", **asdict(generation.vectors.describe()))
 
     def save(self) -> None:
         """Write a snapshot if anything changed since the last; a failure is kept, not raised."""
@@ -107,15 +100,15 @@ class LiveIndex:
             generation = self._generation
             if sequence == self._saved_sequence:
                 return
-            numbers, vectors = generation.vectors.contents()
+            state = generation.vectors.state()
         self._saved_at = time.monotonic()
         try:
             snapshots.write(
                 self._snapshot_path(generation.version),
-                snapshots.Snapshot(generation.version.id, sequence, numbers, vectors),
+                snapshots.Snapshot(generation.version.id, sequence, state),
             )
         except SnapshotError as error:
-            self._snapshot_problem = f"The index could not be saved: {error}"
+            self._snapshot_problem = f"The index could not be saved: {error.reason}"
             log.warning("snapshot_failed", reason=str(error))
             return
         self._snapshot_problem = None
@@ -126,6 +119,27 @@ class LiveIndex:
         self._announcements.close()
         self._thread.join()
         self.save()
+
+    def _followed(self, generation: Generation, sequence: int) -> tuple[Generation, int]:
+        """The generation after every committed change; another one if a version was promoted."""
+        while True:
+            with self._database.reading() as session:
+                batch = changes.since(session, sequence)
+                promoted = any(change.kind == "promote" for change in batch)
+                version = model_versions.live(session) if promoted else None
+                added = _images(batch, "add")
+                stored = embeddings.stored(
+                    session, generation.version.id, generation.version.dimension, added
+                )
+            if not batch:
+                return generation, sequence
+            if version is not None and version.id != generation.version.id:
+                generation, sequence = self._build(version)
+                log.info("model_promoted", model_version=version.id)
+                continue
+            generation.vectors.remove(np.array(_images(batch, "remove"), dtype=np.int64))
+            _put(generation.vectors, stored)
+            sequence = batch[-1].sequence
 
     def _open(self) -> tuple[Generation, int]:
         with self._database.reading() as session:
@@ -144,8 +158,11 @@ class LiveIndex:
                 # A database put back from a backup: the snapshot knows of changes that never were.
                 log.info("index_rebuild", reason="the snapshot is newer than the database")
                 return self._build(version)
-        vectors = FaissIndex(version.dimension)
-        vectors.put(snapshot.numbers, snapshot.vectors)
+        try:
+            vectors = FaissIndex.restored(version.dimension, snapshot.state)
+        except ValueError as error:
+            log.warning("snapshot_damaged", reason=str(error))
+            return self._build(version)
         return Generation(version, self._encoders.of(version), vectors), snapshot.sequence
 
     def _build(self, version: ModelVersion) -> tuple[Generation, int]:
@@ -154,8 +171,8 @@ class LiveIndex:
         with self._database.reading() as session:
             # Read before the vectors: what is committed in between is applied twice, never missed.
             sequence = changes.last_sequence(session)
-            for numbers, chunk in embeddings.stream(session, version.id):
-                vectors.put(numbers, chunk)
+            for stored in embeddings.stream(session, version.id, version.dimension):
+                _put(vectors, stored)
         return Generation(version, queue, vectors), sequence
 
     def _follow(self) -> None:
@@ -167,6 +184,18 @@ class LiveIndex:
 
     def _snapshot_path(self, version: ModelVersion) -> Path:
         return self._directory / f"{version.id}.safetensors"
+
+
+def _images(batch: Sequence[Change], kind: ChangeKind) -> list[int]:
+    """The numbers of the images that came or went, ascending."""
+    numbers = {change.image_number for change in batch if change.kind == kind}
+    return sorted(number for number in numbers if number is not None)
+
+
+def _put(vectors: FaissIndex, stored: Stored) -> None:
+    if stored.unsound:
+        log.warning("embeddings_left_out", image_numbers=list(stored.unsound))
+    vectors.put(stored.numbers, stored.vectors)
 
 
 def _problem_of(action: Callable[[], None]) -> str | None:

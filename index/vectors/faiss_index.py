@@ -1,175 +1,297 @@
-"""Exact inner-product search in the process, on FAISS's flat index.
+"""Vector search in the process: exact, or proposed by a FAISS structure and scored exactly.
 
 Shape letters: N queries or vectors, D components, k neighbours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import DimensionMismatch
+from index.vectors.base import (
+    NO_NUMBER,
+    Description,
+    Measured,
+    Neighbours,
+    Numbers,
+    StoredVectors,
+    Vectors,
+)
+from index.vectors.flat_scan import FlatScan
 from index.vectors.read_write_lock import ReadWriteLock
+from index.vectors.rows import Rows
+from index.vectors.structure import Effort, Recipe, Structure
 
-NO_NUMBER = -1
-# Under this share of allowed vectors it is cheaper to copy them out and multiply than to let FAISS
-# walk over all the others; benchmarks/index_filters.py shows where the two lines cross.
-GATHER_BELOW = 0.25
+# Until it is measured: so many rows are scanned in about five milliseconds.
+SCANNED_ROWS = 40_000
+# Scored exactly beyond k: products of unnormalised float16 may order near ties another way.
+SPARE = 8
+ROWS_PER_BLOCK = 8_192
+# A writer holds the searches up while it adds to a structure; this many at a time.
+ADDED_AT_A_TIME = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
-    """What a search found, best first: `numbers` (N, k) with -1 for none, `scores` (N, k)."""
+class Built:
+    """A structure as bytes, and what tuning found."""
 
-    numbers: NDArray[np.int64]
-    scores: NDArray[np.float32]
+    recipe: Recipe
+    efforts: tuple[Effort, ...]
+    content: NDArray[np.uint8]
+    measured: Measured | None
+    scanned_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Rows of an index: `numbers` (N,), -1 where the image was removed, and `stored` (N, D)."""
+
+    numbers: Numbers
+    stored: StoredVectors
+    built: Built | None = None
 
 
 class FaissIndex:
-    """Unit vectors by image number; add, replace, remove and search without rebuilding.
+    """A `VectorIndex` in this process's memory. Thread-safe: searches exclude writers only.
 
-    A vector lives in a slot of the flat index. Removing one moves the last slot into its place,
-    so removal costs the same whatever the size. Thread-safe: searches exclude writers only.
+    Without a structure every search scans all vectors. With one, the structure proposes rows,
+    which are then scored with the stored vectors; allowed images that are few enough are scanned
+    anyway, so that a narrow filter gives the exact top k.
     """
 
     def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
-        self._flat: Any = faiss.IndexFlatIP(dimension)
-        self._numbers: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._slots: dict[int, int] = {}
+        self._rows = Rows(dimension)
+        self._scan = FlatScan(dimension)
+        self._structure: Structure | None = None
+        self._measured: Measured | None = None
+        self._scanned_rows = SCANNED_ROWS
         self._lock = ReadWriteLock()
 
+    @property
+    def dimension(self) -> int:
+        """Components of a vector."""
+        return self._rows.dimension
+
+    @property
+    def structure(self) -> Structure | None:
+        """What proposes rows; None while every search is exact."""
+        return self._structure
+
     def __len__(self) -> int:
-        return len(self._slots)
+        return self._rows.live
 
     def __contains__(self, number: int) -> bool:
-        return number in self._slots
+        return bool(len(self._rows.find(np.array([number], dtype=np.int64))))
 
-    def put(self, numbers: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Add vectors (N, D) of unit length under their image numbers, replacing those there.
-
-        Raises DimensionMismatch.
-        """
+    def put(self, numbers: Numbers, vectors: Vectors | StoredVectors) -> None:
+        """Add or replace vectors (N, D), float16 as stored or float32. Raises DimensionMismatch."""
         self._check(vectors)
+        last = {int(number): row for row, number in enumerate(numbers)}
+        if len(last) < len(numbers):
+            numbers = np.array(list(last), dtype=np.int64)
+            vectors = vectors[list(last.values())]
+        stored = np.ascontiguousarray(vectors, dtype=np.float16)
+        # Without a structure nothing takes long; with one a long wait would be felt by searches.
+        step = ADDED_AT_A_TIME if self._structure is not None else max(1, len(numbers))
+        for start in range(0, len(numbers), step):
+            with self._lock.writing():
+                self._put(numbers[start : start + step], stored[start : start + step])
+
+    def remove(self, numbers: Numbers) -> int:
+        """Forget images; gives how many were there."""
+        if len(numbers) == 0:
+            return 0
         with self._lock.writing():
-            last = {int(number): row for row, number in enumerate(numbers)}
-            fresh = [(number, row) for number, row in last.items() if number not in self._slots]
-            for number, row in last.items():
-                if number in self._slots:
-                    self._memory()[self._slots[number]] = vectors[row]
-            if not fresh:
-                return
-            first = len(self._slots)
-            added = np.array([number for number, _ in fresh], dtype=np.int64)
-            self._flat.add(np.ascontiguousarray(vectors[[row for _, row in fresh]]))
-            self._grow(first + len(fresh))
-            self._numbers[first : first + len(fresh)] = added
-            self._slots.update({int(number): first + i for i, number in enumerate(added)})
+            return self._rows.remove(numbers, keep_places=self._structure is not None)
 
-    def remove(self, number: int) -> bool:
-        """Forget one image; gives whether it was there."""
-        with self._lock.writing():
-            slot = self._slots.pop(number, None)
-            if slot is None:
-                return False
-            last = len(self._slots)
-            if slot != last:
-                memory = self._memory()
-                memory[slot] = memory[last]
-                moved = int(self._numbers[last])
-                self._numbers[slot] = moved
-                self._slots[moved] = slot
-            self._flat.remove_ids(faiss.IDSelectorRange(last, last + 1))
-            return True
-
-    def search(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None = None
-    ) -> Neighbours:
-        """The k nearest stored vectors of each query by inner product.
-
-        `queries` is (N, D) with unit rows, so scores are cosines. `allowed` holds the only image
-        numbers that may be found. Rows with fewer than k matches end with number -1. The order of
-        equal scores is not promised. A search sees each change wholly or not at all.
-
-        Raises DimensionMismatch.
-        """
+    def search(self, queries: Vectors, k: int, allowed: Numbers | None = None) -> Neighbours:
+        """The k nearest of each query (N, D), as `VectorIndex.search` says."""
         self._check(queries)
-        queries = np.ascontiguousarray(queries)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
         with self._lock.reading():
-            if allowed is None:
-                # FAISS fills what it can't find with -1, but a k far over the store costs memory.
-                reachable = min(k, len(self._slots))
-                if reachable == 0:
-                    return _padded(np.empty((len(queries), 0)), np.empty((len(queries), 0)), k)
-                scores, slots = self._flat.search(queries, reachable)
-                return _padded(self._numbers[slots], scores, k)
-            slots = np.array(
-                sorted({s for n in allowed.tolist() if (s := self._slots.get(n)) is not None}),
-                dtype=np.int64,
-            )
-            reachable = min(k, len(slots))
-            if reachable == 0:
+            rows = None if allowed is None else self._rows.find(allowed)
+            matching = self._rows.live if rows is None else len(rows)
+            reachable = min(k, matching)
+            if reachable == 0 or len(queries) == 0:
                 return _padded(np.empty((len(queries), 0)), np.empty((len(queries), 0)), k)
-            if len(slots) < GATHER_BELOW * len(self._slots):
-                scores = queries @ self._memory()[slots].T
-                best = _best(scores, reachable)
-                return _padded(
-                    self._numbers[slots[best]], np.take_along_axis(scores, best, axis=1), k
-                )
-            selector = faiss.IDSelectorBatch(slots)
-            scores, found = self._flat.search(
-                queries,
-                reachable,
-                params=faiss.SearchParameters(sel=selector),  # type: ignore[call-arg]
+            if self._structure is None or (rows is not None and matching <= self._scanned_rows):
+                found, scores = self._exact(queries, reachable, rows)
+            else:
+                found, scores = self._proposed(queries, reachable, rows)
+            return _padded(self._rows.numbers[found], scores, k)
+
+    def exact(self, queries: Vectors, k: int) -> Neighbours:
+        """The k nearest of each query by a scan of every vector, whatever the structure."""
+        with self._lock.reading():
+            found, scores = self._exact(queries, min(k, self._rows.live), None)
+            return _padded(self._rows.numbers[found], scores, k)
+
+    def vectors(self, numbers: Numbers) -> Vectors:
+        """The stored vectors (N, D) of unit length; zeros for a number that is not there."""
+        with self._lock.reading():
+            return self._rows.vectors(numbers)
+
+    def numbers(self) -> Numbers:
+        """Every image number, in no order."""
+        with self._lock.reading():
+            return self._rows.live_numbers()
+
+    def contents(self) -> tuple[Numbers, StoredVectors]:
+        """Numbers (N,) and vectors (N, D) in one consistent state; not to be written."""
+        with self._lock.reading():
+            return self._rows.contents(is_settled=self._structure is not None)
+
+    def state(self) -> State:
+        """Everything a snapshot needs, in one consistent state; not to be written."""
+        with self._lock.reading():
+            structure = self._structure
+            if structure is None:
+                numbers, stored = self._rows.contents(is_settled=False)
+                return State(numbers, stored)
+            used = self._rows.used
+            return State(
+                self._rows.numbers[:used].copy(),
+                self._rows.stored[:used],
+                Built(
+                    structure.recipe,
+                    structure.efforts,
+                    structure.dumped(),
+                    self._measured,
+                    self._scanned_rows,
+                ),
             )
-            return _padded(self._numbers[found], scores, k)
 
-    def vectors(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The stored vectors (N, D) of numbers that `search` gave; zeros for one removed since."""
+    @classmethod
+    def restored(cls, dimension: int, state: State) -> FaissIndex:
+        """The index that had this state. Raises ValueError when FAISS can't read the structure."""
+        index = cls(dimension)
+        index._rows.fill(state.numbers, state.stored)
+        if state.built is not None:
+            built = state.built
+            index._structure = Structure.loaded(built.recipe, built.content, built.efforts)
+            index._measured = built.measured
+            index._scanned_rows = built.scanned_rows
+            if len(index._structure) != len(state.numbers):
+                raise ValueError("the structure has another number of rows")
+        return index
+
+    def blocks(self) -> Iterator[Vectors]:
+        """Every row in order, removed ones too, as float32 (N, D) blocks; nobody may write."""
+        for start in range(0, self._rows.used, ROWS_PER_BLOCK):
+            end = min(start + ROWS_PER_BLOCK, self._rows.used)
+            yield self._rows.stored[start:end].astype(np.float32)
+
+    def install(self, structure: Structure | None, measured: Measured, scanned_rows: int) -> None:
+        """Let `structure`, which holds every row in order, propose from now on."""
+        with self._lock.writing():
+            assert structure is None or len(structure) == self._rows.used
+            self._structure = structure
+            self._measured = measured
+            self._scanned_rows = scanned_rows
+
+    def describe(self) -> Description:
+        """Kind, parameters, memory, and what tuning measured."""
         with self._lock.reading():
-            found = np.zeros((len(numbers), self.dimension), dtype=np.float32)
-            memory = self._memory()
-            for row, number in enumerate(numbers.tolist()):
-                slot = self._slots.get(number)
-                if slot is not None:
-                    found[row] = memory[slot]
-            return found
+            structure = self._structure
+            memory = self._rows.memory_bytes + (structure.memory_bytes() if structure else 0)
+            return Description(
+                kind=structure.recipe.family if structure else "exact",
+                size=self._rows.live,
+                removed=self._rows.used - self._rows.live,
+                memory_bytes=memory,
+                parameters={
+                    **(structure.parameters() if structure else {}),
+                    "scanned_rows": self._scanned_rows,
+                },
+                measured=self._measured,
+            )
 
-    def contents(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """A copy of everything: numbers (N,) and vectors (N, D), in one consistent state."""
-        with self._lock.reading():
-            return self._numbers[: len(self._slots)].copy(), self._memory().copy()
+    def _put(self, numbers: Numbers, stored: StoredVectors) -> None:
+        if self._structure is None:
+            self._rows.replace_or_append(numbers, stored)
+            return
+        # A structure can't change a code in place: the old row stays behind, and is not found.
+        self._rows.remove(numbers, keep_places=True)
+        self._rows.append(numbers, stored)
+        self._structure.add(stored.astype(np.float32))
 
-    def _memory(self) -> NDArray[np.float32]:
-        size = len(self._numbers) and self._flat.ntotal
-        if size == 0:
-            return np.empty((0, self.dimension), dtype=np.float32)
-        view = faiss.rev_swig_ptr(self._flat.get_xb(), size * self.dimension)
-        return cast("NDArray[np.float32]", view.reshape(size, self.dimension))
+    def _exact(
+        self, queries: Vectors, k: int, rows: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], Vectors]:
+        if rows is None and self._rows.used > self._rows.live:
+            rows = self._rows.live_rows()
+        available = self._rows.used if rows is None else len(rows)
+        found, products = self._scan.best(
+            queries, self._rows.stored[: self._rows.used], min(k + SPARE, available), rows
+        )
+        return _ordered(found, products * self._rows.scales[found], k)
 
-    def _grow(self, size: int) -> None:
-        if size > len(self._numbers):
-            larger = np.full(max(size, 2 * len(self._numbers), 1024), NO_NUMBER, dtype=np.int64)
-            larger[: len(self._numbers)] = self._numbers
-            self._numbers = larger
+    def _proposed(
+        self, queries: Vectors, k: int, rows: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], Vectors]:
+        assert self._structure is not None
+        selector = None if rows is None else _selector(rows, self._rows.used)
+        effort = self._structure.effort(k)
+        proposals = self._structure.propose(queries, effort, selector and selector[0])
+        allowed = selector and selector[1]
+        best = [
+            self._rescored(query, proposed, k, allowed)
+            for query, proposed in zip(queries, proposals, strict=True)
+        ]
+        lacking = [position for position, (found, _) in enumerate(best) if len(found) < k]
+        if lacking:
+            # Too many of the proposed were removed or not allowed, or the lists visited held few.
+            found, scores = self._exact(queries[lacking], k, rows)
+            for position, *exact in zip(lacking, found, scores, strict=True):
+                best[position] = (exact[0], exact[1])
+        return np.stack([found for found, _ in best]), np.stack([scores for _, scores in best])
 
-    def _check(self, vectors: NDArray[np.float32]) -> None:
+    def _rescored(
+        self,
+        query: NDArray[np.float32],
+        proposed: NDArray[np.int64],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The k best of the proposed rows that may be found; fewer if fewer may be."""
+        rows = proposed[proposed >= 0]
+        rows = rows[self._rows.numbers[rows] != NO_NUMBER]
+        if allowed is not None:
+            # Checked again, whatever the structure made of the selector.
+            rows = rows[allowed[rows]]
+        if len(rows) == 0:
+            return rows, np.empty(0, dtype=np.float32)
+        found, products = self._scan.best(
+            query[None], self._rows.stored, min(k + SPARE, len(rows)), np.sort(rows)
+        )
+        found, scores = _ordered(found, products * self._rows.scales[found], k)
+        return found[0], scores[0]
+
+    def _check(self, vectors: NDArray[Any]) -> None:
         if vectors.shape[1] != self.dimension:
             raise DimensionMismatch(self.dimension, vectors.shape[1])
 
 
-def _best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The columns of the k largest entries of each row, largest first."""
-    if k < scores.shape[1]:
-        columns = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    else:
-        columns = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
+def _selector(rows: NDArray[np.int64], used: int) -> tuple[Any, NDArray[np.bool_]]:
+    """FAISS's selector of these rows, and the same as a mask (used,)."""
+    mask = np.zeros(used, dtype=np.bool_)
+    mask[rows] = True
+    # The stubs know the C++ signature only.
+    make: Any = faiss.IDSelectorBitmap
+    return make(np.packbits(mask, bitorder="little")), mask
+
+
+def _ordered(
+    found: NDArray[np.int64], scores: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def _padded(numbers: NDArray[Any], scores: NDArray[Any], k: int) -> Neighbours:

@@ -10,33 +10,65 @@ import pytest
 
 from index.errors import SnapshotError
 from index.vectors import snapshots
+from index.vectors.faiss_index import FaissIndex, State
 from index.vectors.snapshots import Snapshot
+from tests.index.vector_indexes import (
+    DIMENSION,
+    as_stored,
+    assert_equals_brute_force,
+    empty_index,
+    numbered,
+    unit_vectors,
+)
 
 
 def a_snapshot(sequence: int = 7, seed: int = 1) -> Snapshot:
     """Thirty vectors of eight components."""
     vectors = np.random.default_rng(seed).normal(size=(30, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Snapshot("v1", sequence, np.arange(100, 130, dtype=np.int64), vectors)
+    state = State(np.arange(100, 130, dtype=np.int64), vectors.astype(np.float16))
+    return Snapshot("v1", sequence, state)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    """Numbers come back exactly, vectors to float16 and of unit length."""
+    """Numbers and vectors come back bit for bit."""
     path = tmp_path / "index" / "v1.safetensors"
     snapshots.write(path, a_snapshot())
     read = snapshots.read(path, model_version="v1", dimension=8)
     assert read.sequence == 7
-    np.testing.assert_array_equal(read.numbers, a_snapshot().numbers)
-    np.testing.assert_allclose(read.vectors, a_snapshot().vectors, atol=1e-3)
-    np.testing.assert_allclose(np.linalg.norm(read.vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(read.state.numbers, a_snapshot().state.numbers)
+    np.testing.assert_array_equal(read.state.stored, a_snapshot().state.stored)
+    assert read.state.built is None
     assert [file.name for file in path.parent.iterdir()] == ["v1.safetensors"]
 
 
 def test_an_empty_index_has_a_snapshot_too(tmp_path: Path) -> None:
     """A store whose last image was deleted starts from its snapshot."""
-    empty = Snapshot("v1", 3, np.empty(0, dtype=np.int64), np.empty((0, 8), dtype=np.float32))
-    snapshots.write(tmp_path / "s", empty)
-    assert len(snapshots.read(tmp_path / "s", model_version="v1", dimension=8).numbers) == 0
+    state = State(np.empty(0, dtype=np.int64), np.empty((0, 8), dtype=np.float16))
+    snapshots.write(tmp_path / "s", Snapshot("v1", 3, state))
+    read = snapshots.read(tmp_path / "s", model_version="v1", dimension=8)
+    assert len(read.state.numbers) == 0
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
+def test_an_index_comes_back_with_its_structure(tmp_path: Path, kind: str) -> None:
+    """A restart need not learn or link anything again, and removed images stay removed."""
+    index = empty_index(kind)
+    vectors = unit_vectors(60, 5)
+    index.put(np.arange(60, dtype=np.int64), vectors)
+    index.remove(np.arange(10, dtype=np.int64))
+    snapshots.write(tmp_path / "s", Snapshot("v1", 3, index.state()))
+    read = snapshots.read(tmp_path / "s", model_version="v1", dimension=DIMENSION)
+    again = FaissIndex.restored(DIMENSION, read.state)
+    described, before = again.describe(), index.describe()
+    assert (described.kind, described.size, described.removed, described.parameters) == (
+        (before.kind, before.size, before.removed, before.parameters)
+    )
+    assert described.measured == before.measured
+    again.put(numbered(70), vectors[:1])
+    expected = dict(enumerate(as_stored(vectors)))
+    expected = {n: v for n, v in expected.items() if n >= 10} | {70: expected[0]}
+    assert_equals_brute_force(again, expected, unit_vectors(3, 6), 10)
 
 
 @pytest.mark.parametrize("damage", ["flipped byte", "cut", "empty", "random", "absent", "folder"])
@@ -87,8 +119,8 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
             read = snapshots.read(path, model_version="v1", dimension=8)
         except SnapshotError:
             continue
-        np.testing.assert_array_equal(read.numbers, honest.numbers)
-        np.testing.assert_array_equal(read.vectors, honest.vectors)
+        np.testing.assert_array_equal(read.state.numbers, honest.state.numbers)
+        np.testing.assert_array_equal(read.state.stored, honest.state.stored)
         assert read.sequence == honest.sequence
 
 

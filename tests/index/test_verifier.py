@@ -52,7 +52,7 @@ def test_each_fault_is_named(services: Services) -> None:
     vectors = services.live.generation.vectors
     numbers, stored = vectors.contents()
     vectors.put(numbers[:1] + 999, stored[:1])
-    vectors.remove(missing.number)
+    vectors.remove(np.array([missing.number], dtype=np.int64))
     vectors.put(np.array([flipped.number]), stored[numbers == lost.number])
     stray = an_old_stray(services)
     progress: list[tuple[int, int]] = []
@@ -85,8 +85,7 @@ def test_a_repair_mends_what_can_be_made_again(
             session.delete(session.get(EmbeddingRow, (blue.number, live)))
         for index in (services.live.generation.vectors, other.live.generation.vectors):
             _, stored = index.contents()
-            for image in (blue, reds[0]):
-                index.remove(image.number)
+            index.remove(np.array([blue.number, reds[0].number], dtype=np.int64))
             index.put(np.array([green.number, 999]), stored[[0, 0]])
         stray = an_old_stray(services)
         repairs = services.repairer.run(services.verifier.run())
