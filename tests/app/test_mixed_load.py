@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+import pytest
 
 from app.jobs import reindex
 from app.jobs.worker import Worker
 from app.services import Services
 from index import Query, SearchResult, TextPart
+from model import TextEmbeddings
+from tests.fakes import ColourEncoder
 from tests.index.uploading import BLUE, GREEN, RED, add
 
 COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
@@ -112,8 +117,18 @@ def at_work(load: Load) -> Iterator[None]:
     assert load.problems == []
 
 
-def test_no_step_of_a_versions_life_is_noticed_by_who_searches(services: Services) -> None:
+def test_no_step_of_a_versions_life_is_noticed_by_who_searches(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reindex, promote and roll back under load: no query fails, mixes versions or misses one."""
+    embed = ColourEncoder.embed_texts
+
+    def as_slow_as_a_model(encoder: ColourEncoder, texts: Sequence[str]) -> TextEmbeddings:
+        # So that a switch falls between the embedding of a query and its search.
+        time.sleep(0.03)
+        return embed(encoder, texts)
+
+    monkeypatch.setattr(ColourEncoder, "embed_texts", as_slow_as_a_model)
     load = Load(services)
     for colour, seed in itertools.product(COLOURS.values(), range(8)):
         load.kept.add(add(services, colour, seed=seed).image.id)
@@ -150,3 +165,32 @@ def test_no_step_of_a_versions_life_is_noticed_by_who_searches(services: Service
         assert services.versions.roll_back().id in {first, built}
         services.live.catch_up()
     assert services.verifier.run() == []
+
+
+def test_a_query_in_hand_at_a_promotion_is_answered_by_one_version(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Embedded by the version before, it is searched in that version's index and names it."""
+    for colour in COLOURS.values():
+        add(services, colour)
+    first = services.live.generation.version.id
+    other = services.versions.register("colour-1", origin="registered").id
+    services.reindexer.run(other, lambda *_: False, is_to_go_live=False)
+    is_embedding, may_go_on = threading.Event(), threading.Event()
+    embed = ColourEncoder.embed_texts
+
+    def held(encoder: ColourEncoder, texts: Sequence[str]) -> TextEmbeddings:
+        is_embedding.set()
+        assert may_go_on.wait(60)
+        return embed(encoder, texts)
+
+    monkeypatch.setattr(ColourEncoder, "embed_texts", held)
+    load = Load(services)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(load.ask, "red")
+        assert is_embedding.wait(60)
+        services.versions.promote(other)
+        services.live.catch_up()
+        may_go_on.set()
+        assert answer.result().model_version == first
+    assert load.ask("red").model_version == other
