@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import backups, jobs, pairs, tuning, verification
+from app.commands import backups, duplicates, jobs, pairs, tuning, verification
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ cli.add_typer(models, name="models")
 cli.add_typer(jobs.group, name="jobs")
 
 cli.add_typer(pairs.group, name="pairs")
+
+cli.add_typer(duplicates.group, name="duplicates")
 
 cli.command(epilog="Example: beholder backup /mnt/backup")(backups.backup)
 cli.command(epilog="Example: BEHOLDER_DATA_DIR=new beholder restore /mnt/backup")(backups.restore)

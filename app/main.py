@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from app.api import (
+    duplicates,
     images,
     jobs,
     models,
@@ -82,7 +83,17 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
     )
     app.state.start_error = None
     problems.install(app)
-    for module in (images, search, understanding, pairs, models, tuning, jobs, operations):
+    for module in (
+        images,
+        search,
+        understanding,
+        duplicates,
+        pairs,
+        models,
+        tuning,
+        jobs,
+        operations,
+    ):
         app.include_router(module.router)
     _install_page(app)
     largest_json = int(settings.max_bytes * BASE64_GROWTH) + JSON_BYTES

@@ -12,6 +12,8 @@ from app.settings import Settings
 from index import (
     BlobStore,
     Database,
+    DuplicateFinder,
+    DuplicateReview,
     Encoders,
     Importer,
     Indexer,
@@ -25,6 +27,7 @@ from index import (
     Reindexer,
     Repairer,
     Searcher,
+    StackedSearcher,
     StorageError,
     Verifier,
     Versions,
@@ -50,6 +53,9 @@ class Services:
     pairs: PairLibrary
     pair_importer: PairImporter
     searcher: Searcher
+    stacked_searcher: StackedSearcher
+    duplicate_finder: DuplicateFinder
+    duplicates: DuplicateReview
     reindexer: Reindexer
     verifier: Verifier
     repairer: Repairer
@@ -87,6 +93,9 @@ def open_services(
         indexer = Indexer(database, blobs, encoders, live, pictures)
         stack.callback(indexer.close)
         library = Library(database, blobs, pictures)
+        hashes = PictureHashes(database, blobs, pictures)
+        searcher = Searcher(database, live, pictures)
+        finder = DuplicateFinder(database, blobs, live, pictures, hashes)
         yield Services(
             settings=settings,
             database=database,
@@ -99,10 +108,11 @@ def open_services(
             indexer=indexer,
             importer=Importer(indexer, blobs, limits),
             pairs=PairLibrary(database, blobs, encoders),
-            pair_importer=PairImporter(
-                database, blobs, indexer, PictureHashes(database, blobs, pictures), limits
-            ),
-            searcher=Searcher(database, live, pictures),
+            pair_importer=PairImporter(database, blobs, indexer, hashes, limits),
+            searcher=searcher,
+            stacked_searcher=StackedSearcher(database, searcher, finder),
+            duplicate_finder=finder,
+            duplicates=DuplicateReview(database, live, indexer, finder),
             reindexer=Reindexer(database, blobs, encoders, pictures),
             verifier=Verifier(database, blobs, live),
             repairer=Repairer(database, blobs, encoders, live, pictures),

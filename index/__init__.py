@@ -7,6 +7,9 @@ from index.arrivals import Added
 from index.backups.maker import BackedUp, BackupMaker
 from index.backups.restorer import Restored, Restorer, prove_restored
 from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
+from index.duplicates.finder import DuplicateFinder
+from index.duplicates.review import DuplicateGroup, DuplicatePage, DuplicateReview
+from index.duplicates.stacking import StackedSearcher
 from index.encoders import Encoders
 from index.errors import (
     ArchiveError,
@@ -95,6 +98,10 @@ __all__ = [
     "DigestMismatch",
     "DimensionMismatch",
     "Disagreement",
+    "DuplicateFinder",
+    "DuplicateGroup",
+    "DuplicatePage",
+    "DuplicateReview",
     "EmbeddingRejected",
     "EmptyQuery",
     "Encoders",
@@ -150,6 +157,7 @@ __all__ = [
     "Searcher",
     "Side",
     "SnapshotError",
+    "StackedSearcher",
     "StorageError",
     "StorageFull",
     "TableError",

@@ -77,10 +77,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One image and its cosine to the query, rounded to six digits."""
+    """One image and its cosine to the query, rounded to six digits.
+
+    `copies` are hits of the same picture, best first, where a search stacks them.
+    """
 
     image: ImageRecord
     score: float
+    copies: tuple[Hit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Other layers import from here only.
 """
 
+from model.copies import cropped_copy, smaller_copy
 from model.durable_files import replace_durably, sync, write_durably
 from model.embedding_queue import EmbeddedText, EmbeddingQueue
 from model.encoder import SHIPPED_MODELS, Encoder, TextEmbeddings, load_encoder, set_threads
@@ -28,7 +29,13 @@ from model.errors import (
 )
 from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
 from model.images import ImageLimits, Picture, decode
-from model.perceptual_hash import as_words, differing_bits, perceptual_hash
+from model.perceptual_hash import (
+    HASH_BITS,
+    as_words,
+    differing_bits,
+    is_plain,
+    perceptual_hash,
+)
 from model.thumbnails import thumbnail
 from model.training.compact import train_compact
 from model.training.comparison import ComparedPhotos, Comparison, compare
@@ -47,6 +54,7 @@ from model.training.settings import CompactSettings, Trained, TrainingProgress
 from model.zero_shot import PROMPT_TEMPLATES, Prediction, classify
 
 __all__ = [
+    "HASH_BITS",
     "MEDIA_TYPES",
     "PROMPT_TEMPLATES",
     "SHIPPED_MODELS",
@@ -94,14 +102,17 @@ __all__ = [
     "as_words",
     "classify",
     "compare",
+    "cropped_copy",
     "decode",
     "differing_bits",
     "fine_tune",
+    "is_plain",
     "load_encoder",
     "perceptual_hash",
     "read_split",
     "replace_durably",
     "set_threads",
+    "smaller_copy",
     "sniff",
     "sync",
     "thumbnail",

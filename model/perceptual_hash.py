@@ -17,13 +17,15 @@ from model.images import Picture
 # Brightness is looked at in this many squares each way, and this many frequencies of it.
 _SIDE = 64
 _FREQUENCIES = 16
-HASH_BYTES = _FREQUENCIES * _FREQUENCIES // 8
+HASH_BITS = _FREQUENCIES * _FREQUENCIES
+# Brightness, of 255, below which what varies in a picture is noise and says nothing of it.
+_LEAST_CONTRAST = 0.5
 
 
 def perceptual_hash(picture: Picture) -> bytes:
     """The picture's fingerprint, 32 bytes; compare two by the number of bits that differ.
 
-    The same for every picture of one plain colour, since there is nothing to tell them by.
+    All zero for a plain picture, which has nothing to be known by: see `is_plain`.
     """
     # The antialiased reduction may look at most of the pixels of a long strip; a box is enough.
     grey = picture.rgb.resize((_SIDE, _SIDE), Image.Resampling.BOX).convert("L")
@@ -32,9 +34,15 @@ def perceptual_hash(picture: Picture) -> bytes:
     strengths = (waves @ brightness @ waves.T).ravel()
     # The first is the mean brightness: a darker copy is still a copy.
     strengths[0] = 0.0
-    # Far below one step of brightness a strength is rounding, and its sign is chance.
-    strengths[np.abs(strengths) < 1e-6] = 0.0
+    # The transform keeps lengths, so this is the standard deviation over the squares.
+    if np.linalg.norm(strengths) / _SIDE < _LEAST_CONTRAST:
+        return bytes(HASH_BITS // 8)
     return np.packbits(strengths > np.median(strengths)).tobytes()
+
+
+def is_plain(fingerprint: bytes) -> bool:
+    """Whether this is the fingerprint of every plain picture, and so of none."""
+    return not any(fingerprint)
 
 
 def differing_bits(one: NDArray[np.uint64], many: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -45,7 +53,7 @@ def differing_bits(one: NDArray[np.uint64], many: NDArray[np.uint64]) -> NDArray
 def as_words(fingerprints: list[bytes]) -> NDArray[np.uint64]:
     """Fingerprints as rows (N, W) of machine words, to be compared by `differing_bits`."""
     joined = np.frombuffer(b"".join(fingerprints), dtype=np.uint64)
-    return joined.reshape(len(fingerprints), HASH_BYTES // 8)
+    return joined.reshape(len(fingerprints), HASH_BITS // 64)
 
 
 @cache

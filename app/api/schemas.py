@@ -148,6 +148,7 @@ class SearchIn(Incoming):
     min_score: Score | None = None
     collection: Collection | None = None
     filter: dict[str, Any] | None = None
+    group_duplicates: bool = False
 
 
 class PictureSearchFields(Incoming):
@@ -156,6 +157,14 @@ class PictureSearchFields(Incoming):
     text: Text | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
+    group_duplicates: bool = False
+
+
+class CopyOut(BaseModel):
+    """A copy of a hit's picture and its own cosine to the query."""
+
+    image: ImageOut
+    score: float
 
 
 class HitOut(BaseModel):
@@ -163,6 +172,9 @@ class HitOut(BaseModel):
 
     image: ImageOut
     score: float
+    copies: list[CopyOut] = Field(
+        default_factory=list, description="With `group_duplicates`: the same picture again."
+    )
 
 
 class TookOut(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -14,9 +15,12 @@ from app.api.dependencies import LanesDep, ServicesDep, form_schema, uploaded_fo
 from app.api.images import image_out
 from app.api.json_bodies import validated
 from app.errors import FieldInvalid
+from app.services import Services
 from index import ImagePart, Part, PicturePart, SearchResult, TextPart
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
+
+PICTURE_FIELDS = frozenset({"text", "limit", "cursor", "group_duplicates"})
 
 
 @router.get("")
@@ -28,6 +32,9 @@ async def search_by_text(
     cursor: schemas.Cursor | None = None,
     min_score: schemas.Score | None = None,
     collection: schemas.Collection | None = None,
+    group_duplicates: Annotated[
+        bool, Query(description="Put copies of the same picture under the best hit of them.")
+    ] = False,
 ) -> schemas.SearchOut:
     """The images that a sentence describes."""
     query = index.Query(
@@ -37,7 +44,7 @@ async def search_by_text(
         min_score=min_score,
         where=index.condition(None, collection),
     )
-    result = await lanes.search.run(services.searcher.search, query)
+    result = await lanes.search.run(_search(services, stacks=group_duplicates), query)
     return search_out(result, services.settings.root_path)
 
 
@@ -48,7 +55,7 @@ async def search(
     """The images most like a composed query: texts, pictures and stored images, with weights."""
 
     def answer() -> SearchResult:
-        return services.searcher.search(
+        return _search(services, stacks=body.group_duplicates)(
             index.Query(
                 parts=[_part(part, position) for position, part in enumerate(body.query)],
                 limit=body.limit,
@@ -68,6 +75,7 @@ async def search(
             "text": {"type": "string"},
             "limit": {"type": "integer", "default": 50},
             "cursor": {"type": "string"},
+            "group_duplicates": {"type": "boolean", "default": False},
         },
         required=["file"],
     ),
@@ -76,13 +84,11 @@ async def search_by_picture(
     request: Request, services: ServicesDep, lanes: LanesDep
 ) -> schemas.SearchOut:
     """The images most like an uploaded picture, and a sentence if one is given with it."""
-    async with uploaded_form(
-        request, services, lanes.search, text_fields=frozenset({"text", "limit", "cursor"})
-    ) as form:
+    async with uploaded_form(request, services, lanes.search, text_fields=PICTURE_FIELDS) as form:
         if not form.files:
             raise FieldInvalid("/file", "send a file")
         given: dict[str, Any] = {
-            name: value for name in ("text", "limit", "cursor") if (value := form.one(name))
+            name: value for name in sorted(PICTURE_FIELDS) if (value := form.one(name))
         }
         fields = validated(schemas.PictureSearchFields, given)
 
@@ -91,10 +97,14 @@ async def search_by_picture(
             if fields.text is not None:
                 parts.append(TextPart(fields.text, pointer="/text"))
             query = index.Query(parts=parts, limit=fields.limit, cursor=fields.cursor)
-            return services.searcher.search(query)
+            return _search(services, stacks=fields.group_duplicates)(query)
 
         result = await lanes.search.run_inside(answer)
     return search_out(result, services.settings.root_path)
+
+
+def _search(services: Services, *, stacks: bool) -> Callable[[index.Query], SearchResult]:
+    return (services.stacked_searcher if stacks else services.searcher).search
 
 
 def _part(part: schemas.QueryPartIn, position: int) -> Part:
@@ -116,7 +126,14 @@ def search_out(result: SearchResult, root_path: str) -> schemas.SearchOut:
     timings = result.timings
     return schemas.SearchOut(
         hits=[
-            schemas.HitOut(image=image_out(hit.image, root_path), score=hit.score)
+            schemas.HitOut(
+                image=image_out(hit.image, root_path),
+                score=hit.score,
+                copies=[
+                    schemas.CopyOut(image=image_out(copy.image, root_path), score=copy.score)
+                    for copy in hit.copies
+                ],
+            )
             for hit in result.hits
         ],
         next_cursor=result.next_cursor,

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from app.jobs import evaluate, fine_tune, importing, reindex
+from app.jobs import evaluate, find_duplicates, fine_tune, importing, reindex
 from app.jobs.job_kind import JobKind
 
 KINDS: dict[str, JobKind] = {
-    kind.name: kind for kind in (evaluate.KIND, fine_tune.KIND, importing.KIND, reindex.KIND)
+    kind.name: kind
+    for kind in (
+        evaluate.KIND,
+        find_duplicates.KIND,
+        fine_tune.KIND,
+        importing.KIND,
+        reindex.KIND,
+    )
 }

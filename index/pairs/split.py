@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from index.store import images, pairs, picture_hashes
 from index.store.pairs import Placed, Side
-from model import as_words, differing_bits
+from model import as_words, differing_bits, is_plain
 
 VALIDATION_SHARE = 0.15
 # Of 256 bits. Measured: copies in other sizes and formats differ in at most 40, different product
@@ -31,7 +31,7 @@ def place(session: Session, numbers: Sequence[int]) -> None:
     """Give a side to those of the stored images that have none.
 
     Call it under the change log's lock: two pictures that look alike and arrive at once must see
-    each other. Images without a fingerprint look like no other.
+    each other. Images without a fingerprint, and plain ones, look like no other.
     """
     fresh = pairs.unplaced(session, numbers)
     if not fresh:
@@ -58,7 +58,7 @@ class _Looks:
     """The fingerprints of images that have a side, to which others are added one by one."""
 
     def __init__(self, hashes: dict[int, bytes], placed: dict[int, Placed]) -> None:
-        self._numbers = sorted(hashes)
+        self._numbers = sorted(number for number in hashes if not is_plain(hashes[number]))
         self._rows = {number: row for row, number in enumerate(self._numbers)}
         self._words = as_words([hashes[number] for number in self._numbers])
         self._is_placed = np.array([number in placed for number in self._numbers], dtype=bool)

@@ -134,6 +134,16 @@ def numbers_by_sha256(session: Session, digests: Sequence[str]) -> dict[str, int
     return found
 
 
+def sample(session: Session, limit: int) -> list[tuple[int, str]]:
+    """Up to `limit` images as (number, sha256), spread over the library, the same each time."""
+    rows = session.execute(
+        select(ImageRow.number, ImageRow.sha256)
+        .order_by(ImageRow.sha256, ImageRow.number)
+        .limit(limit)
+    )
+    return [(row.number, row.sha256) for row in rows]
+
+
 def page(
     session: Session,
     *,

@@ -36,6 +36,16 @@ def get_many(session: Session, numbers: Sequence[int]) -> dict[int, bytes]:
     return found
 
 
+def between(session: Session, after_number: int, up_to: int) -> dict[int, bytes]:
+    """The fingerprints of the images after `after_number` until `up_to`."""
+    rows = session.execute(
+        select(PictureHashRow.image_number, PictureHashRow.hash).where(
+            PictureHashRow.image_number > after_number, PictureHashRow.image_number <= up_to
+        )
+    )
+    return {row.image_number: row.hash for row in rows}
+
+
 def missing(session: Session, numbers: Sequence[int]) -> list[tuple[int, str]]:
     """The stored images of `numbers` without a fingerprint, as (number, sha256)."""
     found: list[tuple[int, str]] = []

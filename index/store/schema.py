@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -134,6 +135,46 @@ class PictureHashRow(Base):
         Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
     )
     hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class NearDuplicateRow(Base):
+    """Two images that look alike, the older first, and what their owner decided about them."""
+
+    __tablename__ = "near_duplicates"
+    __table_args__ = (
+        # Whom does an image look like, when it is the younger of the two?
+        Index(None, "second_number"),
+        # Groups that wait for a decision.
+        Index(None, "decision", "grade", "first_number"),
+    )
+
+    first_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
+    )
+    second_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True
+    )
+    grade: Mapped[str] = mapped_column(String(16))
+    differing_bits: Mapped[int | None] = mapped_column(Integer)
+    cosine: Mapped[float | None] = mapped_column(Double)
+    model_version: Mapped[str] = mapped_column(String(64))
+    # Empty until it is made; it stays whatever a later comparison finds.
+    decision: Mapped[str] = mapped_column(String(16), default="")
+
+
+class ComparisonRow(Base):
+    """How far the images have been compared by one model version, and by which thresholds."""
+
+    __tablename__ = "comparisons"
+
+    model_version: Mapped[str] = mapped_column(
+        ForeignKey("model_versions.id", ondelete="CASCADE"), primary_key=True
+    )
+    last_number: Mapped[int] = mapped_column(Number)
+    same_cosine: Mapped[float] = mapped_column(Double)
+    similar_cosine: Mapped[float] = mapped_column(Double)
+    # On how many images the thresholds were measured; 0 when they are those of the shipped model.
+    measured_on: Mapped[int] = mapped_column(Integer)
 
 
 class PairedImageRow(Base):

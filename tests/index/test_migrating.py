@@ -25,12 +25,14 @@ from index.store import (
     job_records,
     jobs,
     model_versions,
+    near_duplicates,
     pairs,
     picture_hashes,
 )
 from index.store.database import Database, sqlite_url
 from index.store.images import NewImage
 from index.store.migrating import alembic_config, migrate
+from index.store.near_duplicates import Comparison, NearDuplicate
 from index.store.pairs import Placed
 
 
@@ -69,6 +71,10 @@ def fill(database: Database) -> None:
         picture_hashes.put(session, {image.number: bytes(32)})
         pairs.place(session, [Placed(image.number, image.number, "train")])
         pairs.add(session, [(image.number, "a text")])
+        near_duplicates.put(
+            session, version.id, [NearDuplicate(image.number, image.number, "same", 3, 0.5)]
+        )
+        near_duplicates.set_comparison(session, version.id, Comparison(1, 0.5, 0.5, 0))
         changes.append(session, "add", [image.number])
         jobs.enqueue(
             session, "reindex", {"model_version": version.id}, unit="images", turn="model-versions"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -27,26 +25,12 @@ from index import (
 from index.pairs.split import VALIDATION_SHARE, side_of
 from tests.app.asking import ON_SQLITE
 from tests.index.uploading import add, an_upload
-from tests.pictures import picture_bytes
+from tests.pictures import copies, encoded, picture_bytes, scene
 
 
 def a_line(image_id: str, *texts: str, number: int = 1) -> TableLine:
     """A line that names an image by its id."""
     return TableLine(number, (ImageName("id", image_id),), texts)
-
-
-def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A picture that looks like no other: soft blobs in random places."""
-    random = np.random.default_rng(seed)
-    coarse = random.integers(0, 255, size=(6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-
-
-def encoded(picture: Image.Image, format: str = "JPEG", **options: int) -> bytes:
-    """The file of a picture."""
-    file = io.BytesIO()
-    picture.save(file, format, **options)
-    return file.getvalue()
 
 
 def stored(services: Services, content: bytes, name: str = "a.jpg") -> str:
@@ -230,20 +214,9 @@ def test_the_sides_have_about_their_share() -> None:
     assert abs(share - VALIDATION_SHARE) < 0.01
 
 
-def copies(seed: int) -> list[bytes]:
-    """The same picture in other sizes, formats and qualities."""
-    whole = scene(seed)
-    return [
-        encoded(whole, quality=95),
-        encoded(whole, quality=30),
-        encoded(whole.resize((160, 120), Image.Resampling.BICUBIC), "PNG"),
-        encoded(whole, "WEBP", quality=60),
-    ]
-
-
 def test_pictures_that_look_alike_are_on_one_side(services: Services) -> None:
     """Copies of twelve pictures; each set shares the side of the one that came first."""
-    sets = [[stored(services, content) for content in copies(seed)] for seed in range(12)]
+    sets = [[stored(services, content) for content in copies(scene(seed))] for seed in range(12)]
     found = paired(services, *(image for one in sets for image in one))
     for one in sets:
         assert len({found[image] for image in one}) == 1
@@ -261,7 +234,7 @@ def test_copies_that_came_before_fingerprints_were_kept_are_known_too(services: 
     """The fingerprint is made from the stored file when it is missing."""
     from sqlalchemy import text
 
-    one, other = (stored(services, content) for content in copies(3)[:2])
+    one, other = (stored(services, content) for content in copies(scene(3))[:2])
     paired(services, one)
     with services.database.writing() as session:
         session.execute(text("DELETE FROM picture_hashes"))
@@ -273,10 +246,10 @@ def test_a_picture_like_two_makes_one_group_of_them(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All end on the side of the oldest."""
-    monkeypatch.setattr("index.pairs.split.NEAR_BITS", 90)
+    monkeypatch.setattr("index.pairs.split.NEAR_BITS", 100)
     left, right = scene(1), scene(2)
     blend = Image.blend(left, right, 0.5)
-    ids = [stored(services, encoded(one, quality=95)) for one in (left, right, blend)]
+    ids = [stored(services, encoded(one)) for one in (left, right, blend)]
     paired(services, *ids[:2])
     training = services.pairs.training_set()
     before = {one.image_id: one.group for one in (*training.train, *training.validation)}
@@ -315,7 +288,7 @@ def test_the_training_set_has_each_image_once_with_its_texts(services: Services)
 @ON_SQLITE
 def test_good_pairs_have_no_finding(services: Services) -> None:
     """Enough images on both sides, each with a text of its own."""
-    ids = [stored(services, encoded(scene(seed, (64, 48)), "PNG")) for seed in range(45)]
+    ids = [stored(services, encoded(scene(seed).resize((64, 48)))) for seed in range(45)]
     paired(services, *ids)
     check = services.pairs.check()
     assert check.findings == ()
@@ -327,7 +300,7 @@ def test_good_pairs_have_no_finding(services: Services) -> None:
 def test_each_fault_is_found(services: Services) -> None:
     """One library that has nearly everything wrong with it."""
     assert codes(services.pairs.check()) == {"no_pairs": "error"}
-    ids = [stored(services, content) for content in copies(5)]
+    ids = [stored(services, content) for content in copies(scene(5))]
     long = "one two three four five six seven eight nine"
     services.pair_importer.run([a_line(image, long, number=n) for n, image in enumerate(ids)])
     services.blobs.path(services.library.get(ids[0]).sha256).unlink()
@@ -345,7 +318,7 @@ def test_each_fault_is_found(services: Services) -> None:
 @ON_SQLITE
 def test_one_text_for_most_images_is_a_warning(services: Services) -> None:
     """Whatever its capitals."""
-    ids = [stored(services, encoded(scene(seed, (64, 48)), "PNG")) for seed in range(12)]
+    ids = [stored(services, encoded(scene(seed).resize((64, 48)))) for seed in range(12)]
     services.pair_importer.run(
         a_line(image, "A product" if n else "something else", number=n)
         for n, image in enumerate(ids)

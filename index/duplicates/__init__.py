@@ -1,0 +1,1 @@
+"""Images that look alike: found, graded, reviewed, stacked; nothing is deleted unasked."""
