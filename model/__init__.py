@@ -27,15 +27,15 @@ from model.errors import (
     TrainingError,
     UnsupportedFormat,
 )
-from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
-from model.images import ImageLimits, Picture, decode
-from model.perceptual_hash import (
+from model.fingerprints import (
     HASH_BITS,
     as_words,
     differing_bits,
     is_plain,
     perceptual_hash,
 )
+from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
+from model.images import ImageLimits, Picture, decode
 from model.thumbnails import thumbnail
 from model.training.compact import train_compact
 from model.training.comparison import ComparedPhotos, Comparison, compare
