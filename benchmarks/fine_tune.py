@@ -2,14 +2,13 @@
 
     python benchmarks/fine_tune.py --labels TSV --general TSV [--model NAME] [--sizes 10 20 40 ...]
 
-`--labels` is a table of `image`, `label` and `split`: its rows `train` are learnt with the bare
-label as text and every setting at its default, the others are held out. `--general` is a table of
-`image` and `caption` of other photos, which are never learnt. Before and after, as served:
-zero-shot top-1 on the held-out photos with the default prompts, and text-to-image recall@10 on the
-others.
+`--labels` is a table of `image`, `label` and `split`: its rows `train` are the owner's pairs, the
+bare label the text, every setting at its default; one photo in seven of them is held out for the
+run to choose by. `--general` is a table of `image` and `caption` of other photos. Before and after,
+as served, on photos that the run never saw: zero-shot top-1 on the rows `--split` with the default
+prompts, and text-to-image recall@10 on the others.
 
-With `--sizes`, instead: as many pairs as each size, drawn at random three times, of which one in
-seven is held out for the run to choose by; measured on all held-out photos of the table.
+With `--sizes`, instead: as many pairs as each size, drawn at random three times.
 """
 
 from __future__ import annotations
@@ -53,18 +52,20 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", help="numbers of pairs, in turn")
     parser.add_argument("--name", default="fine_tune", help="of the files under benchmarks/results")
     options = parser.parse_args()
-    train, held_out = read_split(options.labels)
+    photos, _ = read_split(options.labels)
     before = measured(options.model, options)
     if options.sizes:
-        few_pairs(train, before, options)
+        few_pairs(photos, before, options)
         return
+    held_out = photos[::HELD_OUT_ONE_IN]
+    chosen_by = {photo.path for photo in held_out}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "tuned.safetensors"
         began = time.perf_counter()
         done = fine_tune(
             FineTuneSettings(
                 start=options.model,
-                train=train,
+                train=[photo for photo in photos if photo.path not in chosen_by],
                 validation=held_out,
                 out=out,
                 run_folder=Path(folder) / "run",
@@ -88,7 +89,7 @@ def main() -> None:
         rows,
         model=options.model,
         trained=options.trained,
-        train_images=len(train),
+        pairs=len(photos),
         steps=done.steps,
         blend=done.share,
         minutes=round(minutes, 2),

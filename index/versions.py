@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from index.blobs import digest, stored_errors
 from index.encoders import Encoders
 from index.errors import Conflict, NotBetter
-from index.store import changes, embeddings, jobs, model_versions
+from index.store import changes, embeddings, images, jobs, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
 from model import Encoder, replace_durably
@@ -102,12 +103,18 @@ class Versions:
             return model_versions.all_versions(session)
 
     def promote(
-        self, version_id: str, *, is_forced: bool = False, instead_of: str | None = None
+        self,
+        version_id: str,
+        *,
+        is_forced: bool = False,
+        instead_of: str | None = None,
+        leaving_out: Collection[str] = (),
     ) -> ModelVersion:
         """Make a version live, in one committed change that every process follows.
 
         One that did worse than is allowed when it was last evaluated is promoted only by force,
-        which its metrics then tell. `instead_of` names the version that must be live until then.
+        which its metrics then tell. `instead_of` names the version that must be live until then,
+        `leaving_out` images that no model can embed, because their files are gone say.
 
         Raises NotFound, NotBetter, Conflict when it is live already, an image lacks its embedding,
         or another than `instead_of` is live.
@@ -121,7 +128,7 @@ class Versions:
             failed = failed_checks(version)
             if failed and not is_forced:
                 raise NotBetter(version_id, failed)
-            _promote(session, version_id)
+            _promote(session, version_id, leaving_out)
             if failed:
                 forced = {"forced": True, "at": datetime.now(UTC).isoformat(), "checks": failed}
                 model_versions.put_metrics(session, version_id, {"promotion": forced})
@@ -210,8 +217,10 @@ def failed_checks(version: ModelVersion) -> list[dict[str, Any]]:
     return [] if gate.get("passed", True) else gate["checks"]
 
 
-def _promote(session: Session, version_id: str) -> None:
-    if embeddings.missing(session, version_id, limit=1):
+def _promote(session: Session, version_id: str, leaving_out: Collection[str] = ()) -> None:
+    missing = embeddings.missing(session, version_id, limit=len(leaving_out) + 1)
+    rows = images.by_number(session, [number for number, _ in missing])
+    if any(row.id not in leaving_out for row in rows.values()):
         raise Conflict(
             f"The model version {version_id} has not embedded every image; reindex to it instead."
         )

@@ -18,7 +18,7 @@ from app.jobs.job_kind import MODEL_VERSIONS, JobKind
 from app.jobs.progress import Progress
 from app.reports import keep_report
 from app.services import Services
-from index import Cancelled, Conflict, Job, NotBetter
+from index import Cancelled, Conflict, Job, NotBetter, stored_errors
 from model import (
     AllowedFalls,
     FineTuned,
@@ -26,6 +26,7 @@ from model import (
     FineTuneSettings,
     TrainingError,
     fine_tune,
+    replace_durably,
 )
 
 ORIGIN = "fine-tune"
@@ -92,6 +93,8 @@ class _Run:
             "message": message,
             "evaluation": self.kept["evaluation"],
             **self.kept["training"],
+            "failed": len(self.kept["failures"]),
+            "failures": self.kept["failures"],
         }
 
     def _train(self) -> None:
@@ -121,8 +124,12 @@ class _Run:
             ),
             self._heard,
         )
-        # From here on the weights are in the models folder, and the version is this job's.
-        version = services.versions.register(str(done.path), origin=ORIGIN)
+        # Where the weights of versions lie: an encoder may remember where it was loaded from, and
+        # the run's folder goes.
+        weights = services.encoders.directory / f"{done.fingerprint}{done.path.suffix}"
+        with stored_errors(weights):
+            replace_durably(done.path, weights)
+        version = services.versions.register(str(weights), origin=ORIGIN)
         self.kept["training"] = self._training_of(done, start.id) | evaluate.failures_of(
             done.unreadable, pairs
         )
@@ -132,7 +139,7 @@ class _Run:
         metrics = {
             "job": self.job.id,
             "at": datetime.now(UTC).isoformat(),
-            **self.kept["training"],
+            **{name: value for name, value in self.kept["training"].items() if name != "failures"},
         }
         services.versions.put_metrics(version.id, {"fine_tune": metrics})
 
@@ -154,7 +161,18 @@ class _Run:
         def report(done: int, total: int) -> bool:
             return self.progress.report(done, total, unit="images", message="embedding images")
 
-        self.services.reindexer.run(version_id, report, is_to_go_live=False)
+        done = self.services.reindexer.run(version_id, report, is_to_go_live=False)
+        # The same file may have been missing for training already.
+        known = {failure["image_id"] for failure in self.kept["training"]["failures"]}
+        self.kept["not_embedded"] = [failure.image_id for failure in done.failures]
+        self.kept["failures"] = [
+            *self.kept["training"]["failures"],
+            *(
+                {"image_id": one.image_id, "filename": one.filename, "reason": one.reason}
+                for one in done.failures
+                if one.image_id not in known
+            ),
+        ][: evaluate.FAILURES_SHOWN]
 
     def _evaluate(self, version_id: str) -> None:
         def report(done: int, total: int) -> None:
@@ -182,7 +200,12 @@ class _Run:
             # Killed between the promotion and the end of the job.
             return True, "succeeded; promoted"
         try:
-            versions.promote(version_id, is_forced=wanted == "always", instead_of=against)
+            versions.promote(
+                version_id,
+                is_forced=wanted == "always",
+                instead_of=against,
+                leaving_out=self.kept["not_embedded"],
+            )
         except NotBetter as error:
             failed = next(check for check in error.checks if not check["passed"])
             return False, f"succeeded; not promoted: {failed['title'].lower()} did not hold"

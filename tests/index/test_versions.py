@@ -9,7 +9,7 @@ import pytest
 
 from app.services import Services, open_services
 from app.settings import Settings
-from index import Conflict, NotFound, Query, TextPart
+from index import Conflict, NotBetter, NotFound, Query, TextPart
 from tests.fakes import ColourEncoder
 from tests.index.uploading import BLUE, GREEN, RED, add, names_of
 
@@ -106,3 +106,36 @@ def test_a_moved_data_folder_works_without_the_file_it_came_from(
     elsewhere = settings.model_copy(update={"data_dir": moved, "model": "no-such-model"})
     with open_services(elsewhere, load=load_files_only) as services:
         assert found(services, "red")[1] == [f"{RED}-0.png"]
+
+
+def test_version_that_did_worse_is_promoted_by_force_alone(services: Services) -> None:
+    """Its last evaluation forbids it; force overrides that and is recorded."""
+    live = services.versions.live().id
+    version = ready_version(services)
+    checks = [{"title": "Recall", "before": 0.5, "after": 0.4, "allowed": "up", "passed": False}]
+    failed = {"evaluation": {"gate": {"passed": False, "checks": checks}}}
+    services.versions.put_metrics(version, failed)
+    with pytest.raises(NotBetter) as refused:
+        services.versions.promote(version)
+    assert refused.value.checks == tuple(checks)
+    with pytest.raises(NotBetter):
+        services.versions.to_build(version, "colour")
+    assert services.versions.get(version).state == "ready"
+    promoted = services.versions.promote(version, is_forced=True)
+    assert promoted.metrics["promotion"]["checks"] == checks
+    assert promoted.metrics["evaluation"] == failed["evaluation"]
+    # Going back is never gated.
+    services.versions.put_metrics(live, failed)
+    assert services.versions.roll_back().id == live
+
+
+def test_promotion_instead_of_a_version_that_is_no_longer_live_is_refused(
+    services: Services,
+) -> None:
+    """What was compared is what is replaced."""
+    first = services.versions.live().id
+    second, third = ready_version(services), ready_version(services)
+    services.versions.promote(second, instead_of=first)
+    with pytest.raises(Conflict, match="no longer live"):
+        services.versions.promote(third, instead_of=first)
+    assert services.versions.live().id == second
