@@ -8,6 +8,7 @@ from torch import nn
 
 from model.dual_encoder import DualEncoder, ResidualProjection
 from model.preprocessing import Preprocessing
+from model.towers.attention_pooling import AttentionPoolConfig
 from model.towers.bert import Bert, BertConfig
 from model.towers.efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig, StageConfig
 from model.towers.modified_resnet import ModifiedResNet, ModifiedResNetConfig
@@ -60,7 +61,9 @@ class CompactArchitecture:
         """The modules with random weights."""
         return DualEncoder(
             EfficientNetLite(self.image),
-            ResidualProjection(self.image.features, self.image_inner_width, self.embedding_width),
+            ResidualProjection(
+                self.image.output_width, self.image_inner_width, self.embedding_width
+            ),
             Bert(self.text),
             ResidualProjection(self.text.width, self.text_inner_width, self.embedding_width),
         )
@@ -74,6 +77,9 @@ class CompactArchitecture:
         """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError for anything else."""
         image = dict(values["image"])
         image["stages"] = tuple(StageConfig(**stage) for stage in image["stages"])
+        # Files older than the attention do not name it.
+        if image.get("attention"):
+            image["attention"] = AttentionPoolConfig(**image["attention"])
         return cls(
             image=EfficientNetLiteConfig(**image),
             text=BertConfig(**values["text"]),
@@ -134,7 +140,7 @@ _LITE_DEVIATION = 128 / 255
 
 ARCHITECTURES = {
     "compact": CompactArchitecture(
-        image=EfficientNetLiteConfig(),
+        image=EfficientNetLiteConfig(attention=AttentionPoolConfig()),
         text=BertConfig(),
         image_inner_width=1024,
         text_inner_width=1024,

@@ -4,7 +4,8 @@ Sources: Tan and Le, "EfficientNet", 2019 (table 1, compound scaling); Sandler e
 "MobileNetV2", 2018 (the inverted residual block); the TensorFlow TPU release of EfficientNet-Lite
 (ReLU6, stem and head not scaled, "SAME" padding).
 
-Shape letters: N images, C channels, H and W height and width, F features.
+Shape letters: N images, C channels, H and W height and width, F averaged features, A heads of
+attention, D width of one head.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from model.towers.attention_pooling import AttentionPool, AttentionPoolConfig
 
 # TensorFlow's training used this instead of torch's 1e-5; the released statistics depend on it.
 NORM_EPSILON = 1e-3
@@ -30,7 +33,11 @@ class StageConfig:
 
 @dataclass(frozen=True, slots=True)
 class EfficientNetLiteConfig:
-    """Widths and depths after compound scaling; the default is EfficientNet-Lite2."""
+    """Widths and depths after compound scaling; the default is EfficientNet-Lite2.
+
+    `attention` adds features pooled by attention to the averaged ones; ImageNet's weights know
+    nothing of it.
+    """
 
     stem_width: int = 32
     stages: tuple[StageConfig, ...] = (
@@ -43,6 +50,12 @@ class EfficientNetLiteConfig:
         StageConfig(blocks=1, kernel=3, stride=1, expansion=6, width=352),
     )
     features: int = 1280
+    attention: AttentionPoolConfig | None = None
+
+    @property
+    def output_width(self) -> int:
+        """Of what the tower gives: the averaged features, then those pooled by attention."""
+        return self.features + (self.attention.width if self.attention else 0)
 
 
 class SamePaddedConv(nn.Conv2d):
@@ -120,24 +133,39 @@ class EfficientNetLite(nn.Module):
                 width = stage.width
         self.blocks = nn.ModuleList(blocks)
         self.head = ConvNorm(width, config.features)
+        self.attention = AttentionPool(width, config.attention) if config.attention else None
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised pixels to (N, F) features, each in [0, 6]."""
+        """(N, 3, H, W) normalised pixels to (N, F + A * D) features, the first F in [0, 6]."""
         return self.finish(self.begin(pixels, 0), 0)
 
     def begin(self, pixels: Tensor, blocks: int) -> Tensor:
         """(N, 3, H, W) normalised pixels through the stem and the first `blocks` blocks."""
-        x = F.relu6(self.stem(pixels))  # (N, C, H/2, W/2)
+        # One layout throughout: where two layouts meet, torch 2.13 computes wrong gradients of a
+        # single image's normalisation.
+        x = pixels.contiguous(memory_format=torch.channels_last)
+        x = F.relu6(self.stem(x))  # (N, C, H/2, W/2)
         for block in self.blocks[:blocks]:
             x = block(x)
         return x
 
     def finish(self, x: Tensor, blocks: int) -> Tensor:
-        """What `begin` gives for as many `blocks`, through the rest to (N, F) features."""
+        """What `begin` gives for as many `blocks`, through the rest to (N, F + A * D) features."""
+        x = self.last_map(x, blocks)  # (N, C, H/32, W/32)
+        averaged = self.average(x)  # (N, F)
+        if self.attention is None:
+            return averaged
+        return torch.cat([averaged, self.attention(x)], dim=-1)  # (N, F + A * D)
+
+    def last_map(self, x: Tensor, blocks: int) -> Tensor:
+        """What `begin` gives for as many `blocks`, through all other blocks: (N, C, H/32, W/32)."""
         for block in self.blocks[blocks:]:
             x = block(x)
-        x = F.relu6(self.head(x))  # (N, F, H/32, W/32)
-        return x.mean(dim=(-2, -1))  # (N, F)
+        return x
+
+    def average(self, x: Tensor) -> Tensor:
+        """The last block's map to the (N, F) features that ImageNet's classifier was trained on."""
+        return F.relu6(self.head(x)).mean(dim=(-2, -1))
 
 
 @torch.no_grad()

@@ -5,8 +5,11 @@ yet cost more than half of a training step, since they work at the highest resol
 photo is seen in a fixed number of views (the first as the encoder will see it, the others cropped
 and mirrored at random), and what the lower part makes of each is kept in one file.
 
-Shape letters: P photos, V views, N a batch, C channels, H and W height and width, F features.
+Shape letters: P photos, V views, N a batch, C channels, H and W height and width, F averaged
+features. The lower part ends with one map, the last block with another, smaller one.
 """
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,16 +36,41 @@ _WIDEST_ASPECT = 4 / 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Which photos, in which views, and which of them mirrored: (N,) integers and booleans.
+
+    A mirrored map is not quite the map of the mirrored photo, since strides begin at one side.
+    """
+
+    photos: Tensor
+    views: Tensor
+    is_mirrored: Tensor
+
+    def __getitem__(self, part: slice) -> Seen:
+        return Seen(self.photos[part], self.views[part], self.is_mirrored[part])
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Activations:
-    """`lower` is (P, V, C, H, W) float16 on disk, `features` (P, V, F) float32 in memory."""
+    """`lower` and `last` are (P, V, C, H, W) float16 on disk, `features` (P, V, F) in memory.
+
+    `last` and `features` are those of the tower the views were taken or finished with.
+    """
 
     lower: NDArray[np.float16]
+    last: NDArray[np.float16]
     features: Tensor
 
-    def batch(self, photos: Tensor, views: Tensor) -> Tensor:
-        """(N, C, H, W) float32 of the chosen photos and views, channels last."""
-        taken = torch.from_numpy(self.lower[photos.numpy(), views.numpy()])
-        return taken.float().contiguous(memory_format=torch.channels_last)
+    def lower_maps(self, seen: Seen) -> Tensor:
+        """(N, C, H, W) float32, channels last."""
+        return _taken(self.lower, seen)
+
+    def last_maps(self, seen: Seen) -> Tensor:
+        """(N, C, H, W) float32, channels last."""
+        return _taken(self.last, seen)
 
 
 def take_views(
@@ -64,14 +92,22 @@ def take_views(
     Raises ImageError for a photo that cannot be decoded.
     """
     dtype = next(tower.parameters()).dtype
-    shape = (len(photos), views, *_lower_shape(tower, preprocessing, blocks))
-    identity = f"{[str(photo) for photo in photos]} {shape} {preprocessing} {seed}"
+    lower_shape, last_shape = (
+        (len(photos), views, *shape) for shape in _map_shapes(tower, preprocessing, blocks)
+    )
+    identity = f"{[str(photo) for photo in photos]} {lower_shape} {preprocessing} {seed}"
     identity = hashlib.sha256(identity.encode()).hexdigest()
     finished_file = file.with_suffix(".safetensors")
+    last_file = file.with_suffix(".last")
     if (known := _known_features(finished_file, identity)) is not None:
-        return Activations(np.memmap(file, np.float16, "r", shape=shape), known)
+        return Activations(
+            np.memmap(file, np.float16, "r", shape=lower_shape),
+            np.memmap(last_file, np.float16, "r", shape=last_shape),
+            known,
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
-    lower = np.memmap(file, np.float16, "w+", shape=shape)
+    lower = np.memmap(file, np.float16, "w+", shape=lower_shape)
+    last = np.memmap(last_file, np.float16, "w+", shape=last_shape)
     features = torch.empty(len(photos), views, tower.config.features)
     jobs = [(photo, view) for photo in range(len(photos)) for view in range(views)]
 
@@ -88,35 +124,48 @@ def take_views(
         pixels = pixels.to(dtype, memory_format=torch.channels_last)
         with torch.inference_mode():
             begun = tower.begin(pixels, blocks)
-            finished = tower.finish(begun, blocks).float()
+            ended = tower.last_map(begun, blocks)
+            averaged = tower.average(ended).float()
         rows = tuple(np.array(batch).T)
         lower[rows] = begun.to(torch.float16).numpy()
-        features[rows] = finished
+        last[rows] = ended.to(torch.float16).numpy()
+        features[rows] = averaged
         done += len(batch)
         progress(done, len(jobs))
     lower.flush()
+    last.flush()
     write_durably(finished_file, save({"features": features}, {"identity": identity}))
-    return Activations(lower, features)
+    return Activations(lower, last, features)
 
 
 def finish_views(
     activations: Activations,
     tower: EfficientNetLite,
     blocks: int,
+    file: Path,
     progress: Callable[[int, int], None],
 ) -> Activations:
-    """The same views with the features of another upper tower, one for serving, in their place."""
+    """The same views seen by another upper tower, one for serving; `file` keeps its last maps."""
     dtype = next(tower.parameters()).dtype
     photos, views, width = activations.features.shape
     features = torch.empty(photos * views, width)
+    last = np.memmap(file, np.float16, "w+", shape=activations.last.shape)
     rows = torch.arange(photos * views)
     with torch.inference_mode():
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            lower = activations.batch(batch // views, batch % views).to(dtype)
-            features[batch] = tower.finish(lower, blocks).float()
+            seen = Seen(batch // views, batch % views, torch.zeros_like(batch, dtype=torch.bool))
+            ended = tower.last_map(activations.lower_maps(seen).to(dtype), blocks)
+            last[seen.photos.numpy(), seen.views.numpy()] = ended.to(torch.float16).numpy()
+            features[batch] = tower.average(ended).float()
             progress(start + len(batch), len(rows))
-    return Activations(activations.lower, features.view(photos, views, width))
+    return Activations(activations.lower, last, features.view(photos, views, width))
+
+
+def _taken(maps: NDArray[np.float16], seen: Seen) -> Tensor:
+    taken = torch.from_numpy(maps[seen.photos.numpy(), seen.views.numpy()]).float()
+    taken[seen.is_mirrored] = taken[seen.is_mirrored].flip(-1)
+    return taken.contiguous(memory_format=torch.channels_last)
 
 
 def _ahead(
@@ -163,10 +212,11 @@ def _known_features(file: Path, identity: str) -> Tensor | None:
         return None
 
 
-def _lower_shape(
+def _map_shapes(
     tower: EfficientNetLite, preprocessing: Preprocessing, blocks: int
-) -> tuple[int, ...]:
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     side = preprocessing.image_size
     dtype = next(tower.parameters()).dtype
     with torch.inference_mode():
-        return tuple(tower.begin(torch.zeros(1, 3, side, side, dtype=dtype), blocks).shape[1:])
+        begun = tower.begin(torch.zeros(1, 3, side, side, dtype=dtype), blocks)
+        return tuple(begun.shape[1:]), tuple(tower.last_map(begun, blocks).shape[1:])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoints import Checkpoint, write_checkpoint
 from model.encoder import native_precision
@@ -23,7 +23,7 @@ from model.errors import TrainingError
 from model.tokenizers import Tokenizer
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
-from model.training.activations import Activations, finish_views, take_views
+from model.training.activations import Activations, Seen, finish_views, take_views
 from model.training.backbones import read_image_backbone, read_text_backbone
 from model.training.cached_gradients import backward_in_chunks
 from model.training.concepts import read_concepts
@@ -74,7 +74,12 @@ class _Run:
         image_state, self.classifier = read_image_backbone()
         text_state, definition = read_text_backbone(architecture.text.positions)
         self.tokenizer = Tokenizer(definition, architecture.text.positions)
-        self.model.image_tower.load_state_dict(image_state)
+        fresh = {
+            name: tensor
+            for name, tensor in self.model.image_tower.state_dict().items()
+            if name.startswith("attention.")
+        }
+        self.model.image_tower.load_state_dict(image_state | fresh)
         self.model.text_tower.load_state_dict(text_state)
         # Evaluation mode throughout: batch-norm statistics stay ImageNet's, and the chunks of a
         # batch must not see each other.
@@ -83,12 +88,14 @@ class _Run:
         assert isinstance(self.model.image_tower, EfficientNetLite)
         assert isinstance(self.model.text_tower, Bert)
         self.image_tower, self.text_tower = self.model.image_tower, self.model.text_tower
+        assert self.image_tower.attention is not None
+        self.attention = self.image_tower.attention
         self.corpus = self._read_corpus()
         self.dev = self._read_dev()
 
     def fit_heads(self) -> dict[str, Tensor]:
         """The state after the projections alone have learnt."""
-        return self._fit_heads("heads", self.settings.heads, self.settings.head_rate, (0, 0))
+        return self._fit_heads("heads", self.settings.heads, self.settings.head_rate)
 
     def settle(self) -> dict[str, Tensor]:
         """The state after the projections have learnt again, on the towers as they are now."""
@@ -96,8 +103,9 @@ class _Run:
         activations = finish_views(
             corpus.activations,
             self._serving_tower(),
-            self.settings.frozen_blocks,
-            lambda done, total: self._tell("new features", done, total),
+            blocks=self.settings.frozen_blocks,
+            file=self.settings.run_folder / "settle.last",
+            progress=lambda done, total: self._tell("new features", done, total),
         )
         self.corpus = dataclasses.replace(
             corpus,
@@ -105,32 +113,31 @@ class _Run:
             texts=self._read_texts(corpus.texts.rows, "new texts"),
             synthesis=fit_synthesis(activations.features[:, 0], self.classifier),
         )
-        settings = self.settings
-        dropouts = (settings.settle_image_dropout, settings.settle_text_dropout)
-        return self._fit_heads("settle", settings.settle, settings.settle_rate, dropouts)
+        return self._fit_heads("settle", self.settings.settle, self.settings.settle_rate)
 
-    def _fit_heads(
-        self, stage: str, fit: FitSettings, rate: float, dropouts: tuple[float, float]
-    ) -> dict[str, Tensor]:
-        corpus, sizes = self.corpus, self.settings.head_sizes
+    def _fit_heads(self, stage: str, fit: FitSettings, rate: float) -> dict[str, Tensor]:
+        corpus, settings = self.corpus, self.settings
+        activations = corpus.activations
 
         def step(number: int, random: torch.Generator) -> Tensor:
-            drawn = draw(corpus, sizes, number, self.settings.seed, random)
+            drawn = draw(
+                corpus, settings.head_sizes, settings.dropout, number, settings.seed, random
+            )
+            seen = drawn.seen
+            averaged = activations.features[seen.photos, seen.views]
+            pooled = self.attention(activations.last_maps(seen))
             loss = objective(
                 self.model,
                 self.classifier,
                 self.settings.weights,
                 drawn.targets,
-                _dropped(
-                    corpus.activations.features[drawn.photos, drawn.views], dropouts[0], random
-                ),
-                _dropped(corpus.texts.features[drawn.text_rows], dropouts[1], random),
+                torch.cat([averaged, pooled], dim=-1),
+                corpus.texts.features[drawn.text_rows],
             )
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
 
-        projections = (self.model.image_projection, self.model.text_projection)
-        return self._fit(stage, fit, [RateGroup(projections, rate)], step)
+        return self._fit(stage, fit, [RateGroup(self._heads(), rate)], step)
 
     def fit_towers(self) -> dict[str, Tensor]:
         """The state after the towers have learnt too; lower parts are frozen from now on."""
@@ -141,10 +148,8 @@ class _Run:
             return self._tower_step(number, random)
 
         groups = [
-            RateGroup(
-                (self.model.image_projection, self.model.text_projection), settings.tower_head_rate
-            ),
-            RateGroup((self.image_tower,), settings.image_rate),
+            RateGroup(self._heads(), settings.tower_head_rate),
+            RateGroup((self.image_tower.blocks, self.image_tower.head), settings.image_rate),
             RateGroup((self.text_tower,), settings.text_rate),
         ]
         return self._fit("towers", settings.towers, groups, step)
@@ -207,12 +212,17 @@ class _Run:
 
     def _tower_step(self, number: int, random: torch.Generator) -> Tensor:
         corpus, blocks = self.corpus, self.settings.frozen_blocks
-        drawn = draw(corpus, self.settings.tower_sizes, number, self.settings.seed + 1, random)
+        drawn = draw(
+            corpus,
+            self.settings.tower_sizes,
+            self.settings.dropout,
+            number,
+            self.settings.seed + 1,
+            random,
+        )
         images = [
-            self._image_chunk(
-                drawn.photos[at : at + _IMAGE_CHUNK], drawn.views[at : at + _IMAGE_CHUNK], blocks
-            )
-            for at in range(0, len(drawn.photos), _IMAGE_CHUNK)
+            self._image_chunk(drawn.seen[at : at + _IMAGE_CHUNK], blocks)
+            for at in range(0, len(drawn.seen), _IMAGE_CHUNK)
         ]
         tokens = [corpus.texts.tokens[row] for row in drawn.text_rows.tolist()]
         texts, places = text_chunks(self.text_tower, tokens, _TEXT_CHUNK)
@@ -229,11 +239,14 @@ class _Run:
 
         return backward_in_chunks([images, texts], loss_of)
 
-    def _image_chunk(self, photos: Tensor, views: Tensor, blocks: int) -> Callable[[], Tensor]:
+    def _image_chunk(self, seen: Seen, blocks: int) -> Callable[[], Tensor]:
         def chunk() -> Tensor:
-            return self.image_tower.finish(self.corpus.activations.batch(photos, views), blocks)
+            return self.image_tower.finish(self.corpus.activations.lower_maps(seen), blocks)
 
         return chunk
+
+    def _heads(self) -> tuple[nn.Module, ...]:
+        return (self.model.image_projection, self.model.text_projection, self.attention)
 
     def _freeze_lower(self) -> None:
         lower = [self.image_tower.stem, *self.image_tower.blocks[: self.settings.frozen_blocks]]
@@ -268,6 +281,7 @@ class _Run:
             membership=concepts.membership,
             classifier=self.classifier,
             synthesis=fit_synthesis(activations.features[:, 0], self.classifier),
+            attention_width=self.image_tower.config.output_width - self.image_tower.config.features,
         )
 
     def _read_dev(self) -> DevSplit | None:
@@ -313,11 +327,3 @@ class _Run:
 
     def _tell(self, stage: str, done: int, total: int, message: str = "") -> None:
         self.progress(TrainingProgress(stage, done, total, message))
-
-
-def _dropped(features: Tensor, share: float, random: torch.Generator) -> Tensor:
-    """Dropout with a generator of its own, so that a resumed run repeats itself."""
-    if not share:
-        return features
-    kept = torch.rand(features.shape, generator=random) > share
-    return features * kept / (1 - share)

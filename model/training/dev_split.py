@@ -12,7 +12,7 @@ from torch import Tensor
 from model.dual_encoder import DualEncoder
 from model.tokenizers import Tokenizer, Tokens, pad
 from model.towers.efficientnet_lite import EfficientNetLite
-from model.training.activations import Activations
+from model.training.activations import Activations, Seen
 from model.training.evaluation import Retrieval, text_to_image
 from model.training.pairs import CaptionedPhoto
 from model.zero_shot import label_embeddings
@@ -89,7 +89,8 @@ class DevSplit:
         vectors = []
         for start in range(0, len(self._activations.features), _BATCH):
             photos = torch.arange(start, min(start + _BATCH, len(self._activations.features)))
-            lower = self._activations.batch(photos, torch.zeros_like(photos))
+            first = torch.zeros_like(photos)
+            lower = self._activations.lower_maps(Seen(photos, first, first.bool()))
             features = model.image_tower.finish(lower, self._frozen_blocks)
             vectors.append(F.normalize(model.image_projection(features), dim=-1))
         return torch.cat(vectors).numpy()

@@ -1,7 +1,8 @@
 """What a compact model is asked to do, as one loss of tower features.
 
 Shape letters: N images, M captions, C classes in the step, K all classes, G groups, S synthetic
-features, F and W widths of image and text features.
+features, F and W widths of averaged image features and of text features, A width of the image
+features pooled by attention.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Targets:
     `image_groups` (captioned,) and `caption_groups` (M,) say who belongs together. `classes` (C,)
     are the class indices of the class texts, `membership` (G, K) the members of the group texts.
     `logits` (N, K) are the frozen classifier's for the real images, `text_anchors` (M + C + G, W)
-    the frozen text tower's features.
+    the frozen text tower's features. The masks multiply features on their way to the projections
+    (dropout); the synthetic ones have no features pooled by attention.
     """
 
     image_groups: Tensor
@@ -57,6 +59,8 @@ class Targets:
     synthetic: Tensor  # (S, F)
     synthetic_classes: Tensor  # (S,)
     text_anchors: Tensor
+    image_mask: Tensor  # (N + S, F + A)
+    text_mask: Tensor  # (M + C + G, W)
 
 
 def objective(
@@ -67,13 +71,15 @@ def objective(
     image_features: Tensor,
     text_features: Tensor,
 ) -> Tensor:
-    """The loss, from (N, F) image features and the (M + C + G, W) features of all texts in turn."""
+    """The loss of (N, F + A) image features and (M + C + G, W) features of all texts in turn."""
     captioned, captions = len(targets.image_groups), len(targets.caption_groups)
-    classes = len(targets.classes)
-    images = F.normalize(
-        model.image_projection(torch.cat([image_features, targets.synthetic])), dim=-1
-    )  # (N + S, E)
-    texts = F.normalize(model.text_projection(text_features), dim=-1)  # (M + C + G, E)
+    classes, averaged = len(targets.classes), targets.synthetic.shape[1]
+    synthetic = F.pad(targets.synthetic, (0, image_features.shape[1] - averaged))  # (S, F + A)
+    seen = torch.cat([image_features, synthetic]) * targets.image_mask  # (N + S, F + A)
+    images = F.normalize(model.image_projection(seen), dim=-1)  # (N + S, E)
+    texts = F.normalize(
+        model.text_projection(text_features * targets.text_mask), dim=-1
+    )  # (M + C + G, E)
     total = weights.captions * contrastive_loss(
         images[:captioned],
         texts[:captions],
@@ -91,7 +97,7 @@ def objective(
         shares = log_shares.exp() @ targets.membership.T  # (N + S, G)
         total = total + weights.groups * _ranking(group_scores, shares, _LEAST_GROUP_SHARE)
     if weights.keep_images and image_features.requires_grad:
-        logits = image_features @ classifier.weight.T + classifier.bias
+        logits = image_features[:, :averaged] @ classifier.weight.T + classifier.bias
         teacher = targets.logits.softmax(dim=1)
         total = total + weights.keep_images * matching_loss(logits, teacher, dim=1)
     if weights.keep_texts and text_features.requires_grad:

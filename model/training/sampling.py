@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.training.activations import Activations
+from model.training.activations import Activations, Seen
 from model.training.backbones import Classifier
 from model.training.concepts import CLASSES
 from model.training.objective import Targets
@@ -27,6 +27,19 @@ class StepSizes:
     classes: int
     groups: int
     synthetic: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """The shares of features that a step leaves out, so that no few of them decide.
+
+    `attention` is the share of photos seen without the features pooled by attention at all, which
+    the synthetic features, never seen as a map, have none of.
+    """
+
+    image: float
+    text: float
+    attention: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,19 +60,26 @@ class Corpus:
     membership: Tensor
     classifier: Classifier
     synthesis: FeatureSynthesis
+    attention_width: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """One step's choice: photos and their views, text rows, and what is known about them."""
+    """One step's choice: views of photos, text rows, and what is known about them."""
 
-    photos: Tensor  # (N,)
-    views: Tensor  # (N,)
+    seen: Seen  # (N,)
     text_rows: Tensor  # (M + C + G,)
     targets: Targets
 
 
-def draw(corpus: Corpus, sizes: StepSizes, step: int, seed: int, random: torch.Generator) -> Drawn:
+def draw(
+    corpus: Corpus,
+    sizes: StepSizes,
+    dropout: Dropout,
+    step: int,
+    seed: int,
+    random: torch.Generator,
+) -> Drawn:
     """The choice of `step`; photos with captions come in epochs, each once an epoch."""
     captioned = len(corpus.captions)
     photos = torch.tensor(places_of_epoch(captioned, sizes.captioned, step, seed))  # (B,)
@@ -75,6 +95,7 @@ def draw(corpus: Corpus, sizes: StepSizes, step: int, seed: int, random: torch.G
         others = torch.randint(captioned, total, (sizes.uncaptioned,), generator=random)
         photos = torch.cat([photos, others])
     views = torch.randint(corpus.logits.shape[1], (len(photos),), generator=random)
+    is_mirrored = torch.rand(len(photos), generator=random) < 0.5
     classes = torch.randperm(CLASSES, generator=random)[: sizes.classes]
     named = classes[torch.randint(len(classes), (sizes.synthetic,), generator=random)]
     groups = torch.randperm(len(corpus.group_prompts), generator=random)[: sizes.groups]
@@ -94,8 +115,10 @@ def draw(corpus: Corpus, sizes: StepSizes, step: int, seed: int, random: torch.G
         synthetic=corpus.synthesis.draw(named, random),
         synthetic_classes=named,
         text_anchors=corpus.texts.features[text_rows],
+        image_mask=_image_mask(corpus, dropout, len(photos), len(named), random),
+        text_mask=_kept((len(text_rows), corpus.texts.features.shape[1]), dropout.text, random),
     )
-    return Drawn(photos, views, text_rows, targets)
+    return Drawn(Seen(photos, views, is_mirrored), text_rows, targets)
 
 
 def joint_groups(images: int, owners: Sequence[int], texts: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -127,6 +150,21 @@ def places_of_epoch(count: int, size: int, step: int, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator)
     return order[place * size : (place + 1) * size].tolist()
+
+
+def _image_mask(
+    corpus: Corpus, dropout: Dropout, photos: int, synthetic: int, random: torch.Generator
+) -> Tensor:
+    averaged, pooled = corpus.activations.features.shape[-1], corpus.attention_width
+    mask = _kept((photos + synthetic, averaged + pooled), dropout.image, random)
+    mask[:photos, averaged:] *= torch.rand(photos, 1, generator=random) >= dropout.attention
+    mask[photos:, averaged:] = 0
+    return mask
+
+
+def _kept(shape: tuple[int, int], share: float, random: torch.Generator) -> Tensor:
+    """Zeros where a feature is left out, elsewhere the factor that keeps the sum the same."""
+    return (torch.rand(shape, generator=random) >= share).float() / (1 - share)
 
 
 def _one_of(rows: Sequence[int], random: torch.Generator) -> int:

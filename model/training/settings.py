@@ -5,15 +5,16 @@ from pathlib import Path
 
 from model.training.dev_split import Score
 from model.training.objective import Weights
-from model.training.sampling import StepSizes
+from model.training.sampling import Dropout, StepSizes
 from model.training.trainer import FitSettings
 
 _WEIGHTS = Weights()
 _HEAD_SIZES = StepSizes(
     captioned=1024, captions_each=2, uncaptioned=256, classes=1000, groups=160, synthetic=384
 )
+_DROPOUT = Dropout(image=0.2, text=0.1, attention=0.15)
 _TOWER_SIZES = StepSizes(
-    captioned=256, captions_each=1, uncaptioned=32, classes=96, groups=32, synthetic=96
+    captioned=256, captions_each=2, uncaptioned=32, classes=96, groups=32, synthetic=96
 )
 
 
@@ -32,13 +33,13 @@ class CompactSettings:
     run_folder: Path
     photos: tuple[Path, ...] = ()
     dev: Path | None = None
-    views: int = 3
+    views: int = 4
     frozen_blocks: int = 15
     frozen_layers: int = 3
     seed: int = 0
     heads: FitSettings = field(default_factory=lambda: FitSettings(160, 20, average_decay=0.95))
     towers: FitSettings = field(
-        default_factory=lambda: FitSettings(200, 15, average_decay=0.98, checkpoint_steps=40)
+        default_factory=lambda: FitSettings(380, 20, average_decay=0.99, checkpoint_steps=40)
     )
     head_sizes: StepSizes = _HEAD_SIZES
     tower_sizes: StepSizes = _TOWER_SIZES
@@ -46,8 +47,7 @@ class CompactSettings:
     settle: FitSettings = field(default_factory=lambda: FitSettings(100, 10, average_decay=0.95))
     head_rate: float = 2e-3
     settle_rate: float = 5e-4
-    settle_image_dropout: float = 0.2
-    settle_text_dropout: float = 0.1
+    dropout: Dropout = _DROPOUT
     tower_head_rate: float = 3e-4
     image_rate: float = 2e-4
     text_rate: float = 5e-5

@@ -7,6 +7,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from model.checkpoints import Checkpoint, write_checkpoint
 from model.preprocessing import Preprocessing
+from model.towers.attention_pooling import AttentionPoolConfig
 from model.towers.bert import BertConfig
 from model.towers.efficientnet_lite import EfficientNetLiteConfig, StageConfig
 from model.zoo import CompactArchitecture
@@ -21,6 +22,7 @@ ARCHITECTURE = CompactArchitecture(
             StageConfig(blocks=2, kernel=5, stride=2, expansion=2, width=16),
         ),
         features=32,
+        attention=AttentionPoolConfig(heads=2, head_width=4, side=8),
     ),
     text=BertConfig(
         vocabulary=5 + len(WORDS), positions=12, width=16, layers=2, heads=2, inner_width=24

@@ -13,7 +13,7 @@ from model.preprocessing import to_tensor
 from model.tokenizers import Tokenizer, pad
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite
-from model.training.activations import Activations, finish_views, take_views
+from model.training.activations import Activations, Seen, finish_views, take_views
 from model.training.dev_split import DevSplit
 from model.training.pairs import CaptionedPhoto
 from model.training.texts import read_texts, text_chunks
@@ -67,9 +67,13 @@ def test_first_view_is_what_the_encoder_will_see(photos: list[Path], tmp_path: P
     assert isinstance(tower, EfficientNetLite)
     square = np.asarray(Image.open(photos[1]))[:, 4:36]
     features = tower(to_tensor([square], tiny.PREPROCESSING))
-    torch.testing.assert_close(activations.features[1, :1], features, atol=1e-5, rtol=1e-5)
-    lower = activations.batch(torch.tensor([1]), torch.tensor([0]))
-    torch.testing.assert_close(tower.finish(lower, BLOCKS), features, atol=1e-2, rtol=1e-2)
+    averaged = features[:, : tower.config.features]
+    torch.testing.assert_close(activations.features[1, :1], averaged, atol=1e-5, rtol=1e-5)
+    seen = Seen(torch.tensor([1, 1]), torch.tensor([0, 0]), torch.tensor([False, True]))
+    lower, last = activations.lower_maps(seen), activations.last_maps(seen)
+    assert torch.equal(lower[1], lower[0].flip(-1))
+    torch.testing.assert_close(tower.average(last[:1]), averaged, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(tower.finish(lower[:1], BLOCKS), features, atol=1e-2, rtol=1e-2)
 
 
 def test_other_views_are_cropped_at_random_and_repeat(photos: list[Path], tmp_path: Path) -> None:
@@ -91,6 +95,7 @@ def test_a_resumed_run_takes_the_views_from_the_file(photos: list[Path], tmp_pat
     again = views_of(photos, file)
     assert torch.equal(again.features, first.features)
     assert np.array_equal(again.lower, first.lower)
+    assert np.array_equal(again.last, first.last)
     with pytest.raises(FileNotFoundError):
         views_of(photos, file, seed=1)
 
@@ -146,9 +151,15 @@ def test_views_can_be_finished_by_another_upper_tower(photos: list[Path], tmp_pa
     activations = views_of(photos, tmp_path / "views.activations")
     tower = model().image_tower
     assert isinstance(tower, EfficientNetLite)
-    same = finish_views(activations, tower, BLOCKS, nothing)
+
+    def finished(name: str) -> Activations:
+        file = tmp_path / name
+        return finish_views(activations, tower, blocks=BLOCKS, file=file, progress=nothing)
+
+    same = finished("same.last")
     torch.testing.assert_close(same.features, activations.features, atol=1e-2, rtol=1e-2)
     tower.head.conv.weight.mul_(2)
-    other = finish_views(activations, tower, BLOCKS, nothing)
+    other = finished("other.last")
     assert not torch.allclose(other.features, activations.features, atol=1e-2)
     assert other.lower is activations.lower
+    assert np.allclose(other.last, activations.last, atol=1e-2)

@@ -12,6 +12,7 @@ from model.training.synthesis import fit_synthesis
 from tests.model import tiny
 
 FEATURES, CLASSES = tiny.ARCHITECTURE.image.features, 6
+WIDTH = tiny.ARCHITECTURE.image.output_width
 NOTHING = Weights(
     captions=0, classes=0, ranking=0, groups=0, keep_images=0, keep_texts=0, class_scale=30
 )
@@ -23,24 +24,26 @@ def classifier(seed: int = 0) -> Classifier:
     return Classifier(torch.randn(CLASSES, FEATURES, generator=random), torch.zeros(CLASSES))
 
 
-def photos(count: int, seed: int = 1) -> Tensor:
+def photos(count: int, seed: int = 1, width: int = WIDTH) -> Tensor:
     """Features of `count` photos, none below zero."""
-    return torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(seed)).relu()
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed)).relu()
 
 
 def targets(images: Tensor, texts: Tensor) -> Targets:
     """Four captioned images of eight, three classes, two groups, five synthetic features."""
-    synthesis = fit_synthesis(photos(200, seed=2), classifier())
+    synthesis = fit_synthesis(photos(200, seed=2, width=FEATURES), classifier())
     named = torch.tensor([0, 2, 4, 0, 2])
     return Targets(
         image_groups=torch.arange(4),
         caption_groups=torch.tensor([0, 0, 1, 2, 3]),
         classes=torch.tensor([4, 0, 2]),
         membership=torch.tensor([[1.0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1]]),
-        logits=images @ classifier().weight.T,
+        logits=images[:, :FEATURES] @ classifier().weight.T,
         synthetic=synthesis.draw(named, torch.Generator().manual_seed(3)),
         synthetic_classes=named,
         text_anchors=texts.detach().clone(),
+        image_mask=torch.ones(len(images) + len(named), images.shape[1]),
+        text_mask=torch.ones(texts.shape),
     )
 
 
@@ -78,7 +81,7 @@ def test_parts_of_weight_zero_are_left_out() -> None:
 
 def test_synthetic_features_are_what_the_classifier_takes_for_their_class() -> None:
     """Most are classified as what they were drawn for, and none is below zero."""
-    synthesis = fit_synthesis(photos(400), classifier())
+    synthesis = fit_synthesis(photos(400, width=FEATURES), classifier())
     named = torch.arange(CLASSES).repeat(50)
     drawn = synthesis.draw(named, torch.Generator().manual_seed(4))
     assert drawn.min() >= 0
@@ -87,7 +90,7 @@ def test_synthetic_features_are_what_the_classifier_takes_for_their_class() -> N
 
 def test_synthetic_features_repeat_with_their_generator() -> None:
     """A resumed run draws the same features."""
-    synthesis = fit_synthesis(photos(400), classifier())
+    synthesis = fit_synthesis(photos(400, width=FEATURES), classifier())
     one, two = (
         synthesis.draw(torch.arange(CLASSES), torch.Generator().manual_seed(5)) for _ in range(2)
     )
