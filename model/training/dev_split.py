@@ -27,23 +27,27 @@ class Score:
     """`captions`: the dev captions rank the dev photos. `names`: class names rank them.
 
     For the second, right is the photo that the ImageNet classifier is surest of, for the classes
-    that it is sure of at all.
+    that it is sure of at all; None when it is of none.
     """
 
     captions: Retrieval
-    names: Retrieval
+    names: Retrieval | None
 
     @property
     def total(self) -> float:
         """One figure to choose by: mean recall of captions, half as much that of names."""
-        return self.captions.mean_recall + 0.5 * self.names.mean_recall
+        names = self.names.mean_recall if self.names else 0.0
+        return self.captions.mean_recall + 0.5 * names
 
     def __str__(self) -> str:
         captions, names = self.captions, self.names
-        return (
+        text = (
             f"captions {captions.recall_at_1:.3f}/{captions.recall_at_5:.3f}"
-            f"/{captions.recall_at_10:.3f}, names {names.recall_at_1:.3f}/{names.recall_at_10:.3f}"
+            f"/{captions.recall_at_10:.3f}"
         )
+        if names is None:
+            return text
+        return f"{text}, names {names.recall_at_1:.3f}/{names.recall_at_10:.3f}"
 
 
 class DevSplit:
@@ -77,12 +81,13 @@ class DevSplit:
         """The two measures for the weights that `model` has now."""
         images = self._embed_images(model)
         texts = _embed(model, self._captions)
+        captions = text_to_image(images, texts, self._owners)
+        if not self._names:
+            return Score(captions, None)
         names = label_embeddings(
             self._names, lambda prompts: _embed(model, self._tokenizer(prompts))
         )
-        return Score(
-            text_to_image(images, texts, self._owners), text_to_image(images, names, self._shown)
-        )
+        return Score(captions, text_to_image(images, names, self._shown))
 
     def _embed_images(self, model: DualEncoder) -> NDArray[np.float32]:
         assert isinstance(model.image_tower, EfficientNetLite)

@@ -14,7 +14,7 @@ _HEAD_SIZES = StepSizes(
 )
 _DROPOUT = Dropout(image=0.2, text=0.1, attention=0.15)
 _TOWER_SIZES = StepSizes(
-    captioned=256, captions_each=2, uncaptioned=32, classes=96, groups=32, synthetic=96
+    captioned=256, captions_each=1, uncaptioned=32, classes=96, groups=32, synthetic=96
 )
 
 
@@ -39,7 +39,7 @@ class CompactSettings:
     seed: int = 0
     heads: FitSettings = field(default_factory=lambda: FitSettings(160, 20, average_decay=0.95))
     towers: FitSettings = field(
-        default_factory=lambda: FitSettings(380, 20, average_decay=0.99, checkpoint_steps=40)
+        default_factory=lambda: FitSettings(280, 20, average_decay=0.985, checkpoint_steps=40)
     )
     head_sizes: StepSizes = _HEAD_SIZES
     tower_sizes: StepSizes = _TOWER_SIZES

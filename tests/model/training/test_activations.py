@@ -138,6 +138,7 @@ def test_dev_split_measures_captions_and_names(photos: list[Path], tmp_path: Pat
         TOKENIZER,
     )
     score = dev.score(model())
+    assert score.names is not None
     assert score.captions.recall_at_10 == 1
     assert score.names.recall_at_10 == 1
     # Two classes are shown, so recall at 1 comes in halves; one caption text cannot tell apart.
