@@ -125,9 +125,12 @@ class DuplicateFinder:
                 version_id,
                 [two for two in found if {two.first_number, two.second_number} <= present],
             )
-            near_duplicates.set_comparison(
-                session, version_id, dataclasses.replace(state, last_number=numbers[-1])
-            )
+            # Another process may have gone further, or have begun anew by thresholds it measured.
+            now = near_duplicates.comparison(session, version_id) or state
+            if now.measured_on == state.measured_on:
+                last_number = max(now.last_number, numbers[-1])
+                now = dataclasses.replace(state, last_number=last_number)
+            near_duplicates.set_comparison(session, version_id, now)
         return len(numbers)
 
     def _found(

@@ -9,6 +9,7 @@ from sqlalchemy import and_, true
 
 from index.duplicates.finder import DuplicateFinder
 from index.duplicates.review import grouped
+from index.errors import StorageFull
 from index.searcher import LIMIT_ALLOWED, Hit, Query, Searcher, SearchResult
 from index.store import near_duplicates
 from index.store.database import Database
@@ -36,7 +37,11 @@ class StackedSearcher:
         A copy that the filter or the least score leaves out is in no stack. Pages go on as those of
         `Searcher`: a picture whose best hit was on a page before is not shown again.
         """
-        left = self._finder.catch_up(CAUGHT_UP_IMAGES)
+        try:
+            left = self._finder.catch_up(CAUGHT_UP_IMAGES)
+        except StorageFull:
+            # A search goes on when nothing can be written; what is known is stacked.
+            left = 0
         first = result = self._searcher.search(query)
         hits = self._stacked(query, result.hits)
         for _ in range(PAGES_ALLOWED):

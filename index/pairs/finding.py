@@ -31,8 +31,8 @@ class PictureSources:
     """Where a line may name files: in an archive, in a folder of it, below allowed folders."""
 
     archive: Archive | None = None
-    # The folder of the table inside the archive.
-    inner_folder: str = ""
+    # The table's name inside the archive, if it is there.
+    table: str | None = None
     roots: tuple[Path, ...] = ()
     collection: str = DEFAULT_COLLECTION
 
@@ -100,7 +100,7 @@ class ImageFinder:
         archive = self._sources.archive
         if archive is None:
             return None
-        inner = self._sources.inner_folder
+        inner = (self._sources.table or "").rpartition("/")[0]
         folders = [f"{inner}/images".lstrip("/"), *([inner] if inner else [])]
         return archive.find(name, *folders)
 

@@ -90,7 +90,8 @@ class PairImporter:
         finally:
             finder.close()
         if sources.archive is not None:
-            outcome.files_unused = len(set(sources.archive.names) - finder.entries_used)
+            named = {*finder.entries_used, sources.table}
+            outcome.files_unused = len(set(sources.archive.names) - named)
         return outcome
 
     def _take(

@@ -15,7 +15,7 @@ from index.encoders import Encoders
 from index.pairs.checking import PairCheck, check_pairs
 from index.pairs.tables import write_table
 from index.pairs.training_set import TrainingPairs, training_pairs
-from index.store import model_versions, pairs
+from index.store import changes, model_versions, pairs
 from index.store.database import Database
 from index.store.pairs import Pair, Side
 
@@ -71,6 +71,8 @@ class PairLibrary:
     def delete(self, pair_id: str) -> None:
         """Remove a pair; its image stays. Raises NotFound, DatabaseUnavailable."""
         with self._database.writing() as session:
+            # Whoever adds a pair of the same image at this moment must not lose it with the last.
+            changes.take_lock(session)
             pairs.delete(session, pair_id)
 
     def table(self, format: Literal["tsv", "jsonl"]) -> Iterator[str]:

@@ -50,15 +50,14 @@ def opened_sources(
         raise TableError("send one table, one zip file, or one of each")
     with ExitStack() as stack:
         archive = stack.enter_context(Archive(archives[0].path)) if archives else None
-        inner = ""
+        inner: str | None = None
         if tables:
             with stored_errors(tables[0].path):
                 table = stack.enter_context(tables[0].path.open("rb"))
             name = tables[0].name
         else:
             assert archive is not None, "there is one of the two"
-            name = _only_table(archive)
-            inner = name.rpartition("/")[0]
+            name = inner = _only_table(archive)
             table = stack.enter_context(archive.open(name))
         pictures = PictureSources(archive, inner, tuple(roots), collection)
         yield OpenedSources(read_table(table, format or table_format(name)), pictures)

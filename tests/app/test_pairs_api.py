@@ -113,6 +113,7 @@ async def test_a_zip_may_hold_the_table_too(client: httpx.AsyncClient) -> None:
     )
     outcome = await imported(client, ("set.zip", archive), collection="shop")
     assert (outcome["added"], outcome["images_added"], outcome["refused_total"]) == (3, 2, 1)
+    assert outcome["files_unused"] == 1
     assert outcome["refused"][0]["line"] == 3
     images = strict_json(await client.get("/v1/images", params={"collection": "shop"}))
     assert {image["filename"] for image in images["items"]} == {"a.png", "b.png"}
