@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +23,7 @@ from index.store.model_versions import ModelVersion
 from model import Encoder, replace_durably
 
 REGISTRATION_GRACE = timedelta(minutes=1)
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Versions:
@@ -154,11 +158,15 @@ class Versions:
             return model_versions.get(session, version_id)
 
     def discard(self, version_id: str) -> None:
-        """Remove a version that is not live, with its embeddings. Raises NotFound, Conflict."""
+        """Remove a version that is not live, with its embeddings and weights.
+
+        Raises NotFound, Conflict.
+        """
         with self._database.writing() as session:
             if model_versions.get(session, version_id).state == "live":
                 raise Conflict(f"The model version {version_id} is live; promote another first.")
             model_versions.delete(session, version_id)
+        self._free_weights()
 
     def discard_abandoned(self) -> None:
         """Stop embedding new images for versions whose reindex ended without promoting them."""
@@ -187,9 +195,22 @@ class Versions:
             for version in model_versions.superseded(session):
                 model_versions.delete(session, version.id)
 
+    def _free_weights(self) -> None:
+        """Remove weights that no version has; younger ones may be about to be registered."""
+        with self._database.reading() as session:
+            used = {version.weights for version in model_versions.all_versions(session)}
+        oldest = time.time() - REGISTRATION_GRACE.total_seconds()
+        for file in self._encoders.directory.glob("*.*"):
+            # A folder for models is also where an owner puts some: those have no digest as a name.
+            is_ours = _DIGEST.fullmatch(file.stem) is not None
+            if is_ours and file.name not in used and file.stat().st_mtime < oldest:
+                file.unlink(missing_ok=True)
+
     def _keep(self, encoder: Encoder) -> Path:
         kept = self._encoders.directory / f"{encoder.fingerprint}{encoder.checkpoint.suffix}"
         if kept.exists() and digest(kept) == digest(encoder.checkpoint):
+            # Young again, so that nobody frees it before its version is registered.
+            os.utime(kept)
             return kept
         temporary = kept.with_name(f"{secrets.token_hex(8)}.writing")
         with stored_errors(kept):

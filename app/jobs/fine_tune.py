@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from model import (
 )
 
 ORIGIN = "fine-tune"
+# A run that failed keeps its last checkpoint for so long.
+FAILED_RUN_DAYS = 7
 # What a stage of training counts, where it is not steps.
 UNITS = {"photos": "images", "texts": "texts", "blend": "blends"}
 
@@ -52,6 +55,7 @@ def enqueue(services: Services, settings: dict[str, Any]) -> Job:
 def run(services: Services, job: Job, progress: Progress) -> dict[str, Any]:
     """Do it. Raises Cancelled, ModelError, RetrievalError."""
     folder = runs_folder(services) / job.id
+    _sweep(folder.parent)
     try:
         result = _Run(services, job, progress, folder).result()
     except Cancelled:
@@ -65,6 +69,14 @@ def run(services: Services, job: Job, progress: Progress) -> dict[str, Any]:
 def runs_folder(services: Services) -> Path:
     """Where runs keep their features and checkpoints until they end."""
     return services.settings.data_dir / "runs"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what runs that failed have left, once nobody will look at it any more."""
+    oldest = time.time() - FAILED_RUN_DAYS * 86_400
+    for left in folder.glob("*"):
+        if left.stat().st_mtime < oldest:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class _Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,3 +140,20 @@ def test_promotion_instead_of_a_version_that_is_no_longer_live_is_refused(
     with pytest.raises(Conflict, match="no longer live"):
         services.versions.promote(third, instead_of=first)
     assert services.versions.live().id == second
+
+
+def test_weights_go_with_the_last_version_that_has_them(services: Services, tmp_path: Path) -> None:
+    """Two versions share one file; what an owner put into the folder is not ours to remove."""
+    folder = services.encoders.directory
+    first, second = ready_version(services), ready_version(services)
+    file = folder / services.versions.get(first).weights
+    owners = folder / "owners.txt"
+    owners.write_text("2")
+    for path in (file, owners):
+        os.utime(path, (0, 0))
+    services.versions.discard(first)
+    assert file.exists()
+    services.versions.discard(second)
+    assert not file.exists()
+    assert owners.exists()
+    assert (folder / services.versions.live().weights).exists()

@@ -154,3 +154,16 @@ def test_report_has_what_one_asks_afterwards(tmp_path: Path) -> None:
     assert {query["text"] for query in report["queries"]} == set(tuning.COLOURS)
     for name in ("curves.png", "contact-sheet.png"):
         assert (done.report / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_general_pairs_are_held_and_measured(tmp_path: Path) -> None:
+    """Half of them is learnt beside the rest, recall on the other half is in every verdict."""
+    general = tuning.photos(tmp_path / "photos", 9, seed=2)
+    done = fine_tune(tuning.settings(tmp_path, steps=20, general=general), nothing)
+    assert done.before.general is not None
+    assert done.after.general is not None
+    report = json.loads((done.report / "report.json").read_text())
+    assert "general_recall_at_10" in report["curves"][19]
+    alone = fine_tune(tuning.settings(tmp_path / "alone", steps=20), nothing)
+    assert alone.after.general is None
+    assert alone.fingerprint != done.fingerprint
