@@ -19,7 +19,7 @@ from app.main import create_app
 from app.services import Services, open_services
 from app.settings import Settings
 from index import sqlite_url
-from tests.fakes import ColourEncoder
+from tests.fakes import ColourEncoder, colour_loader
 
 
 @pytest.fixture(scope="session")
@@ -80,17 +80,7 @@ def fresh_database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def load_colours(tmp_path: Path) -> Callable[[str], ColourEncoder]:
     """`load_encoder` of the fake: the source `colour` or `colour-N` names the N-th fake model."""
-
-    def load(source: str) -> ColourEncoder:
-        path = Path(source)
-        if path.is_file():
-            return ColourEncoder(path, int(path.read_text()))
-        seed = int(source.partition("-")[2] or 0)
-        path = tmp_path / f"weights-{seed}.txt"
-        path.write_text(str(seed))
-        return ColourEncoder(path, seed)
-
-    return load
+    return colour_loader(tmp_path)
 
 
 @pytest.fixture

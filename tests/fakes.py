@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +77,18 @@ class ColourEncoder:
             # Another model: the same meaning on other axes.
             vector = np.roll(vector, self._seed)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def colour_loader(folder: Path) -> Callable[[str], ColourEncoder]:
+    """`load_encoder` of the fake: the source `colour` or `colour-N` names the N-th fake model."""
+
+    def load(source: str) -> ColourEncoder:
+        path = Path(source)
+        if path.is_file():
+            return ColourEncoder(path, int(path.read_text()))
+        seed = int(source.partition("-")[2] or 0)
+        path = folder / f"weights-{seed}.txt"
+        path.write_text(str(seed))
+        return ColourEncoder(path, seed)
+
+    return load

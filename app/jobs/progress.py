@@ -16,8 +16,8 @@ log = structlog.get_logger()
 # Cancelling is to take two seconds at most: this long to hear of it, then GRACE_SECONDS to stop.
 BEAT_SECONDS = 0.5
 GRACE_SECONDS = 1.0
-# A lease is renewed this often while there is no progress to write.
-RENEWAL_SECONDS = 5.0
+# A lease is renewed this often in its time while there is no progress to write.
+RENEWALS = 6
 
 
 class Progress:
@@ -113,7 +113,8 @@ class Progress:
     def _write(self) -> None:
         reported = self._reported
         try:
-            is_due = time.monotonic() - self._written_at > RENEWAL_SECONDS
+            age = time.monotonic() - self._written_at
+            is_due = age > self._jobs.lease_seconds / RENEWALS
             if reported != self._written or is_due:
                 self._job = self._jobs.report(self._job, self._worker, **reported)
                 self._written = reported
