@@ -49,6 +49,7 @@ SERVER_SIDE = {
 }
 CLIENT_SIDE = {
     "Conflict": 409,
+    "NotBetter": 409,
     "ImageTooLarge": 413,
     "LeaseLost": 409,
     "MalformedForm": 400,
