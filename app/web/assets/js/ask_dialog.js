@@ -35,7 +35,12 @@ export class AskDialog extends HTMLElement {
     return this.#ask(
       "It is not better",
       "Promote all the same",
-      element("p", {}, `${id} did not pass every check. Searches would be answered by it at once; that it was forced is kept with it.`),
+      element(
+        "p",
+        {},
+        `${id} did not pass every check. Searches would be answered by it at once; `,
+        "that it was forced is kept with it.",
+      ),
       checksTable(checks),
     );
   }
@@ -45,7 +50,12 @@ export class AskDialog extends HTMLElement {
     return this.#ask(
       "Delete this version?",
       "Delete",
-      element("p", {}, `${id} and its embeddings are removed. Going back to it would need its checkpoint, and every image embedded again.`),
+      element(
+        "p",
+        {},
+        `${id} and its embeddings are removed. `,
+        "Going back to it would need its checkpoint, and every image embedded again.",
+      ),
     );
   }
 

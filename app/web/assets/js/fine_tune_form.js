@@ -27,6 +27,9 @@ const NUMBERS = [
   { name: "seed", label: "Seed", min: "0", max: "2147483647", step: "1" },
 ];
 
+const WHAT_HAPPENS =
+  "It learns from your pairs and is then compared with the live version on those held out. Searches go on meanwhile.";
+
 /** Announces `start` with the settings to send. */
 export class FineTuneForm extends HTMLElement {
   #button = element("button", { class: "button primary" }, "Start fine-tuning");
@@ -34,7 +37,13 @@ export class FineTuneForm extends HTMLElement {
   #trained = choice("trained", TRAINED);
   #promote = choice("promote", PROMOTE);
   #numbers = NUMBERS.map((number) =>
-    element("input", { id: `fine-tune-${number.name}`, type: "number", placeholder: "automatic", ...number, label: null }),
+    element("input", {
+      ...number,
+      id: `fine-tune-${number.name}`,
+      type: "number",
+      placeholder: "automatic",
+      label: null,
+    }),
   );
 
   connectedCallback() {
@@ -72,9 +81,7 @@ export class FineTuneForm extends HTMLElement {
   show(check) {
     const error = check?.findings.find((finding) => finding.level === "error");
     this.#button.disabled = check === null || !check.is_trainable;
-    this.#why.textContent = error
-      ? error.detail
-      : "It learns from your pairs and is then compared with the live version on those held out. Searches go on meanwhile.";
+    this.#why.textContent = error ? error.detail : WHAT_HAPPENS;
   }
 
   /** @returns {Record<string, unknown>} what was chosen; what was left open is left to the service */

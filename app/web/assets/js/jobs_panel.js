@@ -78,6 +78,7 @@ class JobRow {
   #curves = element("div", { class: "curves" });
   #points = 0;
   #buttons;
+  #actions;
   #failures = element("a", { class: "button link", download: true }, "What failed, and why");
 
   /** @param {(action: "cancel" | "pause" | "resume") => void} steer */
@@ -90,9 +91,9 @@ class JobRow {
       resume: button("Resume", "resume"),
       cancel: button("Cancel", "cancel"),
     };
-    const actions = element("div", { class: "row-actions" }, this.#failures, ...Object.values(this.#buttons));
+    this.#actions = element("div", { class: "row-actions" }, this.#failures, ...Object.values(this.#buttons));
     const head = element("div", { class: "row-head" }, this.#title, this.#time);
-    this.node = element("li", {}, head, actions, this.#words, this.#bar, this.#curves);
+    this.node = element("li", {}, head, this.#words, this.#bar, this.#actions, this.#curves);
   }
 
   /** @param {Job} job @param {import("./models_api.js").JobRecord[]} records */
@@ -113,11 +114,12 @@ class JobRow {
     this.#buttons.pause.hidden = isOver || job.paused !== null;
     this.#buttons.resume.hidden = isOver || job.paused === null;
     this.#buttons.cancel.hidden = isOver || job.cancel_requested;
-    for (const [action, button] of Object.entries(this.#buttons))
-      button.setAttribute("aria-label", `${action === "cancel" ? "Cancel" : `${action[0].toUpperCase()}${action.slice(1)}`} the ${name.toLowerCase()}`);
+    for (const button of Object.values(this.#buttons))
+      button.setAttribute("aria-label", `${button.textContent} the ${name.toLowerCase()}`);
     const failed = job.result?.failed ?? 0;
     this.#failures.hidden = failed === 0;
     this.#failures.href = failuresAddress(job.id);
+    this.#actions.hidden = [...this.#actions.children].every((child) => child.hidden);
     const points = records.filter((record) => record.name === "curve").map((record) => record.data);
     if (points.length !== this.#points) this.#curves.replaceChildren(...curveCharts(points));
     this.#points = points.length;
@@ -129,9 +131,11 @@ function wordsOf(job) {
   const { done, total, unit } = job.progress;
   const far = total === null ? "" : ` – ${done} of ${total} ${unit}`;
   if (job.paused) return `Paused by ${job.paused.by}, ${localTime(job.paused.at)}${far}`;
-  if (job.state === "running") return job.cancel_requested ? "Cancelling …" : `${sentence(job.message)}${far}`;
+  if (job.state === "running" && job.cancel_requested) return "Cancelling …";
+  if (job.state === "running") return `${sentence(job.message)}${far}`;
   if (job.state === "failed") return `Failed: ${job.problem?.detail ?? job.message}`;
-  if (job.state === "succeeded") return `${sentence(job.message)}${total === null ? "" : `, ${count(total, unit.replace(/s$/, ""))}`}`;
+  if (job.state === "succeeded" && total !== null)
+    return `${sentence(job.message)}, ${count(total, unit.replace(/s$/, ""))}`;
   return sentence(job.message);
 }
 

@@ -61,7 +61,10 @@ export const startFineTune = (settings) => ask(address("v1/admin/fine-tune"), js
 /** @returns {Promise<PairCheck>} */
 export const checkPairs = () => ask(address("v1/pairs/check"));
 
-/** @param {{cursor: string | null, limit: number}} page @returns {Promise<{items: Pair[], next_cursor: string | null}>} */
+/**
+ * @param {{cursor: string | null, limit: number}} page
+ * @returns {Promise<{items: Pair[], next_cursor: string | null}>} newest first
+ */
 export const listPairs = (page) => ask(address("v1/pairs", page));
 
 /** @param {string} id */

@@ -46,11 +46,9 @@ export class ModelsView extends HTMLElement {
         ),
         this.#title,
       ),
-      element("section", { class: "card" }, this.#versions),
       element("section", { class: "card wide" }, this.#report),
-      element("section", { class: "card" }, this.#form),
-      element("section", { class: "card" }, this.#jobs),
-      element("section", { class: "card" }, this.#pairs),
+      column(this.#versions, this.#jobs),
+      column(this.#form, this.#pairs),
       this.#ask,
     );
     this.#jobs.watch(this.#feed);
@@ -186,5 +184,9 @@ export class ModelsView extends HTMLElement {
     this.dispatchEvent(new CustomEvent("problem", { detail: { problem: error, what } }));
   }
 }
+
+/** @param {...HTMLElement} parts */
+const column = (...parts) =>
+  element("div", { class: "column" }, ...parts.map((part) => element("section", { class: "card" }, part)));
 
 customElements.define("models-view", ModelsView);

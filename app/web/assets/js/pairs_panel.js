@@ -105,10 +105,11 @@ export class PairsPanel extends HTMLElement {
   #drawCheck(check) {
     this.#export.hidden = check.pairs === 0;
     this.#export.href = pairsExportAddress();
+    const sides = `${check.train_images} to learn from, ${check.validation_images} held out to measure on`;
     this.#facts.textContent =
       check.pairs === 0
         ? "There are none yet."
-        : `${count(check.pairs, "pair")} of ${count(check.images, "image")}: ${check.train_images} to learn from, ${check.validation_images} held out to measure on.`;
+        : `${count(check.pairs, "pair")} of ${count(check.images, "image")}: ${sides}.`;
     this.#findings.replaceChildren(
       ...check.findings.map((finding) =>
         element("li", { class: finding.level }, icon("warning"), element("span", {}, finding.detail)),

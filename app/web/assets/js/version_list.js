@@ -14,7 +14,6 @@ const ORIGIN_WORDS = {
   reindex: "made by a reindex",
   registered: "registered",
   "fine-tune": "fine-tuned here",
-  "fine_tune": "fine-tuned here",
 };
 
 /** Announces `promote`, `build`, `delete` and `report` with a version, `rollback`, and `register` with a source. */
