@@ -3,6 +3,7 @@
 Other layers import from here only.
 """
 
+from index.archives import Archive, is_archive
 from index.arrivals import Added
 from index.backups.maker import BackedUp, BackupMaker
 from index.backups.restorer import Restored, Restorer, prove_restored
@@ -83,6 +84,7 @@ __all__ = [
     "PARTS_ALLOWED",
     "THUMBNAIL_SIZE",
     "Added",
+    "Archive",
     "ArchiveError",
     "BackedUp",
     "BackupDamaged",
@@ -173,6 +175,7 @@ __all__ = [
     "check_database_url",
     "condition",
     "count_files",
+    "is_archive",
     "member_pointer",
     "migrate",
     "opened_sources",

@@ -15,6 +15,7 @@ import index
 from app.api import problems, schemas
 from app.api.dependencies import Lanes, LanesDep, ServicesDep, form_schema, uploaded_form
 from app.api.forms import ReceivedFile, ReceivedForm
+from app.api.image_archives import entries_added
 from app.api.stored_files import stored_file
 from app.errors import AppError, FieldInvalid
 from app.services import Services
@@ -94,7 +95,10 @@ async def upload_image(
 async def upload_batch(
     request: Request, services: ServicesDep, lanes: LanesDep
 ) -> schemas.BatchOut:
-    """Store many images; one bad file never fails the good ones."""
+    """Store many images; one bad file never fails the good ones.
+
+    A zip file stands for the pictures in it: each is an item of its own.
+    """
     async with uploaded_form(
         request,
         services,
@@ -266,24 +270,34 @@ async def _add_all(
             )
         return services.indexer.add(_upload(file, words))
 
-    items: dict[int, schemas.BatchItemOut] = {}
+    items: dict[int, list[schemas.BatchItemOut]] = {}
+
+    def item(name: str, outcome: Added | Exception) -> schemas.BatchItemOut:
+        return _item(name, outcome, services.settings.root_path)
 
     async def one(position: int, file: ReceivedFile) -> None:
-        name = printable_name(file.filename)
-        try:
-            added = await lanes.upload.run_inside(add, file)
-        except (AppError, index.RetrievalError, ModelError) as error:
-            items[position] = schemas.BatchItemOut(
-                filename=name, status="rejected", problem=problems.problem_of(error)
-            )
+        if not file.is_too_large and await lanes.upload.run_inside(index.is_archive, file.path):
+            items[position] = await entries_added(file, words, services, lanes.upload, item)
             return
-        items[position] = schemas.BatchItemOut(
-            filename=name,
-            status="created" if added.is_new else "exists",
-            image=image_out(added.image, services.settings.root_path, is_new=added.is_new),
-        )
+        try:
+            added: Added | Exception = await lanes.upload.run_inside(add, file)
+        except (AppError, index.RetrievalError, ModelError) as error:
+            added = error
+        items[position] = [item(file.filename, added)]
 
     async with anyio.create_task_group() as group:
         for position, file in enumerate(files):
             group.start_soon(one, position, file)
-    return [items[position] for position in range(len(files))]
+    return [item for position in range(len(files)) for item in items[position]]
+
+
+def _item(filename: str, outcome: Added | Exception, root_path: str) -> schemas.BatchItemOut:
+    name = printable_name(filename)
+    if isinstance(outcome, Exception):
+        problem = problems.problem_of(outcome)
+        return schemas.BatchItemOut(filename=name, status="rejected", problem=problem)
+    return schemas.BatchItemOut(
+        filename=name,
+        status="created" if outcome.is_new else "exists",
+        image=image_out(outcome.image, root_path, is_new=outcome.is_new),
+    )
