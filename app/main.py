@@ -26,6 +26,7 @@ from app.api import (
     search,
     tuning,
     understanding,
+    vector_index,
 )
 from app.api.dependencies import Lanes
 from app.api.middleware import Bounded, Headed, Observed, Prefixed
@@ -92,6 +93,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
         models,
         tuning,
         jobs,
+        vector_index,
         operations,
     ):
         app.include_router(module.router)

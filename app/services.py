@@ -15,8 +15,10 @@ from index import (
     DuplicateFinder,
     DuplicateReview,
     Encoders,
+    FaissKeeper,
     Importer,
     Indexer,
+    IndexTender,
     JobQueue,
     Library,
     LiveIndex,
@@ -46,6 +48,7 @@ class Services:
     encoders: Encoders
     versions: Versions
     live: LiveIndex
+    tender: IndexTender
     library: Library
     pictures: PictureReader
     indexer: Indexer
@@ -86,8 +89,10 @@ def open_services(
         stack.callback(encoders.close)
         versions = Versions(database, encoders)
         versions.ensure_live(settings.model)
-        live = LiveIndex(database, encoders, settings.index_dir)
+        live = LiveIndex(database, encoders, FaissKeeper(settings.index_dir))
         stack.callback(live.close)
+        tender = IndexTender(live, settings.index_goals)
+        stack.callback(tender.close)
         limits = settings.image_limits
         pictures = PictureReader(limits, at_once=os.cpu_count() or 1)
         indexer = Indexer(database, blobs, encoders, live, pictures)
@@ -103,6 +108,7 @@ def open_services(
             encoders=encoders,
             versions=versions,
             live=live,
+            tender=tender,
             library=library,
             pictures=pictures,
             indexer=indexer,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from index import check_database_url, sqlite_url
+from index import IndexGoals, check_database_url, sqlite_url
 from model import ImageLimits
 
 
@@ -89,6 +89,22 @@ class Settings(BaseSettings):
     database_wait_seconds: float = Field(
         default=30, ge=0, le=3_600, description="How long to wait for a database at the start."
     )
+    index_recall: float = Field(
+        default=0.99,
+        ge=0.5,
+        le=1,
+        description="Share of the ten nearest images that a tuned index has to find.",
+    )
+    index_latency_ms: float = Field(
+        default=5,
+        gt=0,
+        le=10_000,
+        description="How long a vector search may take, in milliseconds, before an index that "
+        "looks at a part of the images takes the place of exact search.",
+    )
+    index_kind: Literal["auto", "exact", "ivf", "hnsw"] = Field(
+        default="auto", description="Kind of index; `auto` chooses by measuring."
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", description="Log lines for people or for machines."
     )
@@ -146,6 +162,15 @@ class Settings(BaseSettings):
             f"BEHOLDER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
         }
+
+    @property
+    def index_goals(self) -> IndexGoals:
+        """What the vector index is tuned for."""
+        return IndexGoals(
+            recall=self.index_recall,
+            latency_seconds=self.index_latency_ms / 1e3,
+            kind=self.index_kind,
+        )
 
     @property
     def image_limits(self) -> ImageLimits:

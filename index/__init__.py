@@ -74,7 +74,10 @@ from index.store.job_rows import Job
 from index.store.migrating import migrate
 from index.store.model_versions import ModelVersion
 from index.store.pairs import Pair, Side
+from index.tending import IndexState, IndexTender
 from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
+from index.vectors.keeping import FaissKeeper
+from index.vectors.tuning import IndexGoals
 from index.verifier import Disagreement, Verifier
 from index.versions import Versions
 
@@ -107,6 +110,7 @@ __all__ = [
     "EmbeddingRejected",
     "EmptyQuery",
     "Encoders",
+    "FaissKeeper",
     "FilterError",
     "Finding",
     "Generation",
@@ -117,6 +121,9 @@ __all__ = [
     "ImageRecord",
     "Imported",
     "Importer",
+    "IndexGoals",
+    "IndexState",
+    "IndexTender",
     "Indexer",
     "Job",
     "JobPage",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import structlog
@@ -19,8 +18,9 @@ from index.store.changes import Change, ChangeKind
 from index.store.database import Database
 from index.store.embeddings import Stored
 from index.store.model_versions import ModelVersion
-from index.vectors import snapshots
-from index.vectors.faiss_index import FaissIndex
+from index.vectors.asked import AskedVectors
+from index.vectors.base import VectorIndex
+from index.vectors.keeping import IndexKeeper
 from model import EmbeddingQueue, ModelError
 
 log = structlog.get_logger()
@@ -35,7 +35,8 @@ class Generation:
 
     version: ModelVersion
     queue: EmbeddingQueue
-    vectors: FaissIndex
+    vectors: VectorIndex
+    asked: AskedVectors
 
 
 class LiveIndex:
@@ -46,10 +47,10 @@ class LiveIndex:
     version's vectors beside the old ones and swaps the two in one assignment.
     """
 
-    def __init__(self, database: Database, encoders: Encoders, directory: Path) -> None:
+    def __init__(self, database: Database, encoders: Encoders, keeper: IndexKeeper) -> None:
         self._database = database
         self._encoders = encoders
-        self._directory = directory
+        self._keeper = keeper
         self._lock = threading.Lock()
         self._announcements = Announcements(database)
         self._saved_at = time.monotonic()
@@ -82,7 +83,9 @@ class LiveIndex:
         The old one answers until then. Nothing is swapped when another version became live
         meanwhile. Raises DatabaseUnavailable, CheckpointError.
         """
-        generation, sequence = self._build(self._generation.version)
+        before = self._generation
+        generation, sequence = self._build(before.version)
+        generation = replace(generation, asked=before.asked)
         improve(generation)
         # Most of what was committed meanwhile, without keeping writers waiting for it.
         generation, sequence = self._followed(generation, sequence)
@@ -100,13 +103,10 @@ class LiveIndex:
             generation = self._generation
             if sequence == self._saved_sequence:
                 return
-            state = generation.vectors.state()
+            write = self._keeper.saving(generation.vectors, generation.version.id, sequence)
         self._saved_at = time.monotonic()
         try:
-            snapshots.write(
-                self._snapshot_path(generation.version),
-                snapshots.Snapshot(generation.version.id, sequence, state),
-            )
+            write()
         except SnapshotError as error:
             self._snapshot_problem = f"The index could not be saved: {error.reason}"
             log.warning("snapshot_failed", reason=str(error))
@@ -145,35 +145,29 @@ class LiveIndex:
         with self._database.reading() as session:
             version = model_versions.live(session)
         assert version is not None, "a version is registered before the index is opened"
-        path = self._snapshot_path(version)
         try:
-            snapshot = snapshots.read(path, model_version=version.id, dimension=version.dimension)
-        except SnapshotError as error:
-            if path.exists():
-                aside = snapshots.set_aside(path)
-                log.warning("snapshot_damaged", reason=error.reason, kept_aside=str(aside))
+            vectors, sequence = self._keeper.load(version.id, version.dimension)
+        except SnapshotError:
             return self._build(version)
         with self._database.reading() as session:
-            if snapshot.sequence > changes.last_sequence(session):
+            if sequence > changes.last_sequence(session):
                 # A database put back from a backup: the snapshot knows of changes that never were.
                 log.info("index_rebuild", reason="the snapshot is newer than the database")
                 return self._build(version)
-        try:
-            vectors = FaissIndex.restored(version.dimension, snapshot.state)
-        except ValueError as error:
-            log.warning("snapshot_damaged", reason=str(error))
-            return self._build(version)
-        return Generation(version, self._encoders.of(version), vectors), snapshot.sequence
+        return self._generation_of(version, vectors), sequence
 
     def _build(self, version: ModelVersion) -> tuple[Generation, int]:
-        queue = self._encoders.of(version)
-        vectors = FaissIndex(version.dimension)
+        vectors = self._keeper.empty(version.id, version.dimension)
         with self._database.reading() as session:
             # Read before the vectors: what is committed in between is applied twice, never missed.
             sequence = changes.last_sequence(session)
             for stored in embeddings.stream(session, version.id, version.dimension):
                 _put(vectors, stored)
-        return Generation(version, queue, vectors), sequence
+        return self._generation_of(version, vectors), sequence
+
+    def _generation_of(self, version: ModelVersion, vectors: VectorIndex) -> Generation:
+        asked = AskedVectors(version.dimension)
+        return Generation(version, self._encoders.of(version), vectors, asked)
 
     def _follow(self) -> None:
         while self._announcements.wait(POLL_SECONDS):
@@ -182,9 +176,6 @@ class LiveIndex:
                 self.save()
         self._announcements.disconnect()
 
-    def _snapshot_path(self, version: ModelVersion) -> Path:
-        return self._directory / f"{version.id}.safetensors"
-
 
 def _images(batch: Sequence[Change], kind: ChangeKind) -> list[int]:
     """The numbers of the images that came or went, ascending."""
@@ -192,7 +183,7 @@ def _images(batch: Sequence[Change], kind: ChangeKind) -> list[int]:
     return sorted(number for number in numbers if number is not None)
 
 
-def _put(vectors: FaissIndex, stored: Stored) -> None:
+def _put(vectors: VectorIndex, stored: Stored) -> None:
     if stored.unsound:
         log.warning("embeddings_left_out", image_numbers=list(stored.unsound))
     vectors.put(stored.numbers, stored.vectors)

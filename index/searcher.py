@@ -31,6 +31,11 @@ SHORTEST_SUM = 1e-3
 # Two ways of summing 512 products differ by less; scores this close are one score.
 SCORE_DIGITS = 6
 SCORE_STEP = 10.0**-SCORE_DIGITS
+# With a filter, so many of the best images of all are looked up in SQL before every image that the
+# filter keeps is asked for: a filter that keeps many is answered without listing them.
+CHECKED = 1_000
+# How many more candidates than the share kept so far calls for.
+SHARE_MARGIN = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +144,10 @@ class Searcher:
         vector, own_numbers, warnings = self._encode(query.parts, generation)
         fingerprint = self._fingerprint(query)
         position = _position(query.cursor, generation, fingerprint)
+        if any(isinstance(part, TextPart) for part in query.parts):
+            generation.asked.add(vector)
         encoded = time.perf_counter()
-        allowed = self._allowed(query.where)
-        hits, is_last, search_seconds = self._page(
-            query, generation, vector, allowed, own_numbers, position
-        )
+        hits, is_last, search_seconds = self._page(query, generation, vector, own_numbers, position)
         ended = time.perf_counter()
         next_cursor = None
         if hits and not is_last:
@@ -246,9 +250,7 @@ class Searcher:
                     seen.update(content if isinstance(content, bytes) else content.read_bytes())
         return seen.hexdigest()[:16]
 
-    def _allowed(self, where: Condition | None) -> NDArray[np.int64] | None:
-        if where is None:
-            return None
+    def _allowed(self, where: Condition) -> NDArray[np.int64]:
         with self._database.reading() as session:
             return np.array(images.numbers(session, where), dtype=np.int64)
 
@@ -257,14 +259,14 @@ class Searcher:
         query: Query,
         generation: Generation,
         vector: NDArray[np.float32],
-        allowed: NDArray[np.int64] | None,
         own_numbers: set[int],
         position: _Position | None,
     ) -> tuple[list[Hit], bool, float]:
         """The hits after `position`, whether they are the last, and seconds of vector search."""
         seen = position.seen if position else 0
         wanted = query.limit + 1
-        k = seen + wanted + len(own_numbers) + 16
+        at_least = k = seen + wanted + len(own_numbers) + 16
+        allowed: NDArray[np.int64] | None = None
         search_seconds = 0.0
         while True:
             began = time.perf_counter()
@@ -279,7 +281,7 @@ class Searcher:
                 and (query.min_score is None or score >= query.min_score)
             ]
             with self._database.reading() as session:
-                rows = images.by_number(session, [number for number, _ in kept])
+                rows = images.by_number(session, [number for number, _ in kept], query.where)
             hits = sorted(
                 (Hit(rows[number], score) for number, score in kept if number in rows),
                 key=lambda hit: (-hit.score, hit.image.id),
@@ -293,7 +295,11 @@ class Searcher:
             is_below_minimum = query.min_score is not None and sure < query.min_score
             if is_exhausted or is_below_minimum or sum(hit.score > sure for hit in hits) >= wanted:
                 return hits[: query.limit], len(hits) <= query.limit, search_seconds
-            k *= 2
+            k = max(2 * k, int(SHARE_MARGIN * at_least * len(kept) / max(1, len(rows))))
+            if query.where is not None and allowed is None and k > max(CHECKED, 4 * at_least):
+                # The filter keeps few: all that it keeps are fewer to look at than the best of all.
+                allowed = self._allowed(query.where)
+                k = at_least
 
 
 def _candidates(

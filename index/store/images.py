@@ -100,12 +100,15 @@ def get_to_change(session: Session, image_id: str) -> ImageRecord:
     return _record(_row(session, image_id, is_to_change=True))
 
 
-def by_number(session: Session, numbers: Sequence[int]) -> dict[int, ImageRecord]:
-    """The images that still exist among `numbers`."""
+def by_number(
+    session: Session, numbers: Sequence[int], where: ColumnElement[bool] | None = None
+) -> dict[int, ImageRecord]:
+    """The images that still exist among `numbers`, and that `where` keeps."""
     found: dict[int, ImageRecord] = {}
+    statement = _with_tags() if where is None else _with_tags().where(where)
     for start in range(0, len(numbers), VARIABLES_PER_STATEMENT):
         chunk = numbers[start : start + VARIABLES_PER_STATEMENT]
-        for row in session.scalars(_with_tags().where(ImageRow.number.in_(chunk))):
+        for row in session.scalars(statement.where(ImageRow.number.in_(chunk))):
             found[row.number] = _record(row)
     return found
 
@@ -134,14 +137,10 @@ def numbers_by_sha256(session: Session, digests: Sequence[str]) -> dict[str, int
     return found
 
 
-def sample(session: Session, limit: int) -> list[tuple[int, str]]:
-    """Up to `limit` images as (number, sha256), spread over the library, the same each time."""
-    rows = session.execute(
-        select(ImageRow.number, ImageRow.sha256)
-        .order_by(ImageRow.sha256, ImageRow.number)
-        .limit(limit)
-    )
-    return [(row.number, row.sha256) for row in rows]
+def sample(session: Session, limit: int) -> list[str]:
+    """The digests of up to `limit` images, spread over the library and the same each time."""
+    statement = select(ImageRow.sha256).distinct().order_by(ImageRow.sha256).limit(limit)
+    return list(session.scalars(statement))
 
 
 def page(
