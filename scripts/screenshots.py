@@ -7,6 +7,7 @@ and writes docs/images/*.png, each in 256 colours to stay small in the repositor
 import argparse
 import io
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,23 @@ def load_samples(server: Server) -> dict[str, str]:
             raise SystemExit(f"{photo.package} is not installed: pip install -e '.[demo]'")
         ids[path.name] = server.add(path.name, path.read_bytes(), photo.title)["id"]
     return ids
+
+
+def fine_tune(server: Server, ids: dict[str, str]) -> None:
+    """A version tuned on the samples and their titles, for the Models view to show."""
+    titles = {Path(photo.path).name: photo.title for photo in SAMPLE_PHOTOS}
+    texts = ("{}", "a photo of {}", "{}, seen from nearby")
+    pairs = [
+        {"image_id": ids[name], "text": text.format(title)}
+        for name, title in titles.items()
+        for text in texts
+    ]
+    server.post("v1/pairs", {"pairs": pairs})
+    job = server.post("v1/admin/fine-tune", {"promote": "never"})
+    while (job := server.get(f"v1/jobs/{job['id']}"))["finished_at"] is None:
+        time.sleep(1)
+    if job["state"] != "succeeded":
+        raise SystemExit(f"the fine-tune {job['state']}: {job['message']}")
 
 
 def visit(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> Visit:
@@ -74,11 +92,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder) / "data") as server:
         ids = load_samples(server)
         cat = ids["chelsea.png"]
+        fine_tune(server, ids)
         scenes = [
             ("search-wide", WIDE, "light", "?q=a+cat", None),
             ("library-wide-dark", WIDE, "dark", "", None),
             ("detail-wide-dark", WIDE, "dark", f"?q=a+hot+drink&image={ids['coffee.png']}", None),
             ("composed-wide", WIDE, "light", f"?q=outdoors&like={cat}&weights=1,0.5", open_tuning),
+            ("models-wide", WIDE, "light", "?view=models", wait_for_versions),
             ("search-phone", PHONE, "light", "?q=the+night+sky", None),
             ("detail-phone-dark", PHONE, "dark", f"?q=a+pet&image={cat}", None),
         ]
@@ -89,6 +109,11 @@ def main() -> None:
                     prepare(visitor)
                 keep(visitor.page, out / f"{name}.png")
                 visitor.page.context.close()
+
+
+def wait_for_versions(visitor: Visit) -> None:
+    """Wait until the Models view shows what it has."""
+    visitor.page.locator("models-view .badge").first.wait_for()
 
 
 def open_tuning(visitor: Visit) -> None:

@@ -34,6 +34,16 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             return json.load(answer)
 
+    def post(self, path: str, content: Any) -> Any:
+        """The JSON answer to a POST of JSON."""
+        request = urllib.request.Request(
+            self.url + path,
+            data=json.dumps(content).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
     def add(self, name: str, data: bytes, caption: str = "") -> dict[str, Any]:
         """Upload a file; gives the stored image."""
         boundary = "a-boundary-no-picture-contains"
