@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.api.schemas import Collection, Id, Incoming
-from model import AllowedFalls
+from model import AllowedFalls, TrainedParts
 
 _ALLOWED = AllowedFalls()
 
@@ -35,8 +35,9 @@ class FineTuneIn(Incoming):
     start: Id | None = Field(
         default=None, description="The model version to start from; default is the live one."
     )
-    trained: Literal["heads", "last_blocks", "all"] = Field(
-        default="heads", description="What learns: the heads alone, or the towers' blocks too."
+    trained: TrainedParts = Field(
+        default="heads",
+        description="What learns: the heads alone, blocks of the towers too, or matrices beside.",
     )
     steps: int | None = Field(
         default=None, ge=1, le=100_000, description="Default follows from the number of pairs."

@@ -28,7 +28,7 @@ def fine_tune(
     out: Annotated[Path, typer.Option(help="The weights to write; a report goes beside them.")],
     model: Model = "compact",
     general: General = None,
-    trained: Annotated[str, typer.Option(help="heads, last_blocks or all.")] = "heads",
+    trained: Annotated[str, typer.Option(help="heads, last_blocks, all or lora.")] = "heads",
     steps: Annotated[
         int | None, typer.Option(min=1, help="Default follows from the number of pairs.")
     ] = None,

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from model.checkpoints import build_model, build_tokenizer, read_checkpoint, write_checkpoint
 from model.dual_encoder import DualEncoder
 from model.encoder import checkpoint_path, native_precision, serving_copy
+from model.training.adapters import merge_adapters, put_adapters
 from model.training.best import Best
 from model.training.blending import SHARES, choose_blend, lerped
 from model.training.curves import Curves
@@ -118,11 +121,18 @@ class _Run:
         settings = self.settings
         steps = settings.steps or steps_of(len(self.corpus.train.photos), settings.batch_size)
         self._fit("heads", steps, train_heads(self.model, settings.learning_rate))
-        if settings.trained != "heads":
+        later = _HEAD_RATE_LATER * settings.learning_rate
+        if settings.trained == "lora":
+            torch.manual_seed(settings.seed)
+            groups = train_heads(self.model, later)
+            groups += put_adapters(self.model, settings.lora_rate)
+            self._fit("towers", settings.tower_steps, groups)
+            merge_adapters(self.model)
+        elif settings.trained != "heads":
             groups = train_towers(
                 self.model,
                 settings.trained,
-                head_rate=_HEAD_RATE_LATER * settings.learning_rate,
+                head_rate=later,
                 tower_rate=settings.tower_rate,
             )
             self._fit("towers", settings.tower_steps, groups)

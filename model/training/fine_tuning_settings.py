@@ -13,8 +13,8 @@ from model.training.measures import Verdict
 from model.training.pairs import CaptionedPhoto
 
 # What learns: the heads alone; then the last blocks of the towers too; then all of the towers,
-# earlier blocks at lower rates.
-TrainedParts = Literal["heads", "last_blocks", "all"]
+# earlier blocks at lower rates; or small matrices beside the towers' own (LoRA).
+TrainedParts = Literal["heads", "last_blocks", "all", "lora"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class FineTuneSettings:
     batch_size: int = 256
     learning_rate: float = 1e-3
     tower_rate: float = 2e-5
+    lora_rate: float = 2e-4
     tower_steps: int = 100
     seed: int = 0
     hold: HoldWeights = field(default_factory=HoldWeights)

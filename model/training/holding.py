@@ -28,9 +28,9 @@ _QUERY_SCALE = 20.0
 class HoldWeights:
     """How much each counts beside the pairs' loss; zero leaves it out."""
 
-    queries: float = 1.0
-    mixed: float = 1.0
-    ranking: float = 0.3
+    queries: float = 5.0
+    mixed: float = 5.0
+    ranking: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

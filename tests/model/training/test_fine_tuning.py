@@ -167,3 +167,17 @@ def test_general_pairs_are_held_and_measured(tmp_path: Path) -> None:
     alone = fine_tune(tuning.settings(tmp_path / "alone", steps=20), nothing)
     assert alone.after.general is None
     assert alone.fingerprint != done.fingerprint
+
+
+def test_small_matrices_beside_the_towers_end_up_in_them(tmp_path: Path) -> None:
+    """LoRA changes linear layers of the towers, and the checkpoint has the start's names."""
+    settings = tuning.settings(tmp_path, trained="lora", steps=20, tower_steps=20, lora_rate=1e-2)
+    done = fine_tune(settings, nothing)
+    old = read_checkpoint(Path(settings.start))[0].tensors
+    new = read_checkpoint(done.path)[0].tensors
+    assert new.keys() == old.keys()
+    changed = {name for name in old if (old[name] != new[name]).any()}
+    assert "text_tower.layers.0.attention.query.weight" in changed
+    assert "text_tower.embeddings.words.weight" not in changed
+    assert "image_tower.stem.conv.weight" not in changed
+    load_encoder(str(done.path)).embed_texts(["a red car"])
