@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from index.blobs import BlobStore
 from index.duplicates.fingerprints import Fingerprints
-from index.duplicates.grading import SAME_BITS, SHIPPED, grade
+from index.duplicates.grading import NEIGHBOURS, SAME_BITS, SHIPPED, is_close, is_copy
 from index.duplicates.measuring import ThresholdMeter
 from index.live_index import Generation, LiveIndex
 from index.picture_hashes import PictureHashes
@@ -24,8 +24,7 @@ from index.store.near_duplicates import Comparison, NearDuplicate
 from model import is_plain
 
 IMAGES_PER_STEP = 256
-# A similar image of many similar ones is linked to some of them, and by them to all.
-NEIGHBOURS = 16
+NUMBERS_PER_READ = 100_000
 
 
 class DuplicateFinder:
@@ -64,6 +63,7 @@ class DuplicateFinder:
         better = self._meter.better(generation, known)
         if better is not None:
             with self._lock, self._database.writing() as session:
+                near_duplicates.discard(session, near_duplicates.of_version(version_id))
                 near_duplicates.set_comparison(session, version_id, better)
         compared = 0
         while True:
@@ -75,7 +75,8 @@ class DuplicateFinder:
                 raise Cancelled
             if not step:
                 with self._database.writing() as session:
-                    near_duplicates.discard_older(session, version_id)
+                    # What versions found that are not live any more.
+                    near_duplicates.discard(session, ~near_duplicates.of_version(version_id))
                 return compared
 
     def catch_up(self, limit: int = IMAGES_PER_STEP) -> int:
@@ -140,26 +141,27 @@ class DuplicateFinder:
         known = self._fingerprints
         with self._database.reading() as session:
             vectors = embeddings.get_many(session, generation.version.id, numbers)
-            fresh = picture_hashes.between(session, known.last_number, numbers[-1])
-            known.add(_told(fresh), numbers[-1])
+            for after in range(known.last_number, numbers[-1], NUMBERS_PER_READ):
+                up_to = min(after + NUMBERS_PER_READ, numbers[-1])
+                known.add(_told(picture_hashes.between(session, after, up_to)), up_to)
             hashes = _told(picture_hashes.get_many(session, numbers))
             bits = known.near(hashes, SAME_BITS)
             others = sorted({number for two in bits for number in two} - set(vectors))
             near = vectors | embeddings.get_many(session, generation.version.id, others)
-        cosines = _near(generation, vectors, state.similar_cosine) | {
-            (first, second): _cosine(near[first], near[second])
-            for first, second in bits
+        copies = [
+            NearDuplicate(first, second, "same", differing, cosine)
+            for (first, second), differing in bits.items()
             if first in near and second in near
-        }
-        graded = [
-            (two, bits.get(two), cosine, grade(bits.get(two), cosine, state))
-            for two, cosine in sorted(cosines.items())
+            for cosine in (_cosine(near[first], near[second]),)
+            if is_copy(differing, cosine, state)
         ]
-        return [
-            NearDuplicate(*two, found, differing, cosine)
-            for two, differing, cosine, found in graded
-            if found is not None
+        known_twos = {(one.first_number, one.second_number) for one in copies}
+        similar = [
+            NearDuplicate(*two, "similar", None, cosine)
+            for two, cosine in _near(generation, vectors, state).items()
+            if two not in known_twos
         ]
+        return copies + similar
 
 
 def _told(hashes: dict[int, bytes]) -> dict[int, bytes]:
@@ -168,9 +170,9 @@ def _told(hashes: dict[int, bytes]) -> dict[int, bytes]:
 
 
 def _near(
-    generation: Generation, vectors: dict[int, NDArray[np.float32]], least: float
+    generation: Generation, vectors: dict[int, NDArray[np.float32]], state: Comparison
 ) -> dict[tuple[int, int], float]:
-    """The cosine of each image to those near it, by (older, younger)."""
+    """The cosine of each image to those that it is close to, by (older, younger)."""
     if not vectors:
         return {}
     numbers = sorted(vectors)
@@ -178,10 +180,16 @@ def _near(
     neighbours = generation.vectors.search(queries, NEIGHBOURS + 1)
     found: dict[tuple[int, int], float] = {}
     for row, number in enumerate(numbers):
-        for other, cosine in zip(
-            neighbours.numbers[row].tolist(), neighbours.scores[row].tolist(), strict=True
-        ):
-            if other not in {-1, number} and cosine >= least:
+        others = [
+            (other, cosine)
+            for other, cosine in zip(
+                neighbours.numbers[row].tolist(), neighbours.scores[row].tolist(), strict=True
+            )
+            if other not in {-1, number}
+        ]
+        farthest = others[NEIGHBOURS - 1][1] if len(others) >= NEIGHBOURS else None
+        for other, cosine in others:
+            if is_close(cosine, farthest, state):
                 found[min(number, other), max(number, other)] = round(min(cosine, 1.0), 6)
     return found
 

@@ -121,7 +121,7 @@ class ImageFinder:
     def _add(self, files: set[str | Path]) -> None:
         if len(self._files) > REMEMBERED_FILES:
             self._files.clear()
-        fresh = sorted(files - set(self._files), key=str)
+        fresh = sorted((file for file in files if file not in self._files), key=str)
         for file, outcome in zip(fresh, self._pool.map(self._added, fresh), strict=True):
             if isinstance(outcome, str):
                 self._files[file] = outcome

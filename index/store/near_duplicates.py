@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -119,13 +119,14 @@ def keep(session: Session, model_version: str, numbers: Sequence[int]) -> int:
     return len(rows)
 
 
-def discard_older(session: Session, model_version: str) -> None:
-    """Forget what other versions found and nobody decided about."""
-    session.execute(
-        delete(NearDuplicateRow).where(
-            NearDuplicateRow.model_version != model_version, NearDuplicateRow.decision == ""
-        )
-    )
+def discard(session: Session, where: ColumnElement[bool]) -> None:
+    """Forget those found that `where` keeps and nobody decided about."""
+    session.execute(delete(NearDuplicateRow).where(where, NearDuplicateRow.decision == ""))
+
+
+def of_version(model_version: str) -> ColumnElement[bool]:
+    """Keeps what one version found."""
+    return NearDuplicateRow.model_version == model_version
 
 
 def undecided(session: Session, grade: Grade) -> Iterator[list[NearDuplicate]]:

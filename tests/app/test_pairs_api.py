@@ -183,6 +183,22 @@ async def test_the_export_is_read_back(client: httpx.AsyncClient) -> None:
 
 
 @ON_SQLITE
+async def test_an_export_is_read_where_the_images_have_other_ids(client: httpx.AsyncClient) -> None:
+    """They are found by their digest; an image that is nowhere refuses its lines."""
+    images = [await upload(client, picture_bytes(seed=seed), f"{seed}.png") for seed in range(2)]
+    pairs = [{"image_id": image["id"], "text": f"text of {image['id']}"} for image in images]
+    await client.post("/v1/pairs", json={"pairs": pairs})
+    table = (await client.get("/v1/pairs/export")).content
+    for image in images:
+        await client.delete(f"/v1/images/{image['id']}")
+    again = await upload(client, picture_bytes(seed=0), "0.png")
+    assert again["id"] != images[0]["id"]
+    outcome = await imported(client, ("pairs.tsv", table))
+    assert (outcome["added"], outcome["refused_total"]) == (1, 1)
+    assert [pair["image_id"] for pair in await listed(client)] == [again["id"]]
+
+
+@ON_SQLITE
 async def test_the_check_says_what_is_wrong(client: httpx.AsyncClient) -> None:
     """Nothing at first; then few images with one text that is too long."""
     check = strict_json(await client.get("/v1/pairs/check"))
