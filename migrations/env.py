@@ -25,4 +25,6 @@ if is_sqlite:
     broken = driver.execute("PRAGMA foreign_key_check").fetchall()
     if broken:
         raise RuntimeError(f"the migration left rows that point nowhere: {broken[:5]}")
+    # The transaction that read the revision is still open, and would swallow this one too.
+    connection.commit()
     driver.execute("PRAGMA foreign_keys=ON")

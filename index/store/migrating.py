@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
@@ -31,14 +32,18 @@ def migrate(database: Database, *, wait_seconds: float = 30, revision: str = "he
     Raises DatabaseUnavailable.
     """
     _wait_for(database, wait_seconds)
-    with _exclusive(database) as connection:
-        config = alembic_config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.commit()
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    config = alembic_config()
+    head = ScriptDirectory.from_config(config).get_current_head()
     assert head is not None, "the history has a head"
-    return head
+    wanted = head if revision == "head" else revision
+    with _exclusive(database) as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+        connection.rollback()
+        if present != wanted:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            connection.commit()
+    return wanted
 
 
 def alembic_config() -> Config:

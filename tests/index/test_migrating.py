@@ -144,6 +144,44 @@ def test_every_step_down_and_up_keeps_the_rows(database: Database) -> None:
     assert contents(database).keys() == before.keys()
 
 
+def test_foreign_keys_hold_on_every_connection_of_a_restarted_service(database: Database) -> None:
+    """A migration switches them off for itself alone, whether there was anything to do or not."""
+    for _ in range(2):
+        migrate(database)
+        if database.is_sqlite:
+            with database.engine.connect() as one, database.engine.connect() as other:
+                for connection in (one, other):
+                    assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    fill(database)
+    migrate(database)
+    with database.writing() as session:
+        (image,) = images.page(session, limit=2)
+        images.delete(session, image.id)
+    rows = contents(database)
+    assert rows["embeddings"] == rows["image_tags"] == rows["pairs"] == []
+
+
+def test_rows_that_point_nowhere_are_removed(tmp_path: Path) -> None:
+    """What an older release left behind does not keep a newer one from starting."""
+    database = Database(sqlite_url(tmp_path / "test.db"))
+    migrate(database)
+    fill(database)
+    with database.engine.connect() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+        connection.commit()
+        connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute(text("DELETE FROM images"))
+        connection.commit()
+        connection.connection.driver_connection.execute("PRAGMA foreign_keys=ON")
+    migrate(database)
+    rows = contents(database)
+    assert rows["embeddings"] == rows["image_tags"] == rows["picture_hashes"] == []
+    assert len(rows["model_versions"]) == 1
+    database.close()
+
+
 def test_the_history_can_be_taken_back_to_nothing(database: Database) -> None:
     """After the last step down no table of ours is left."""
     migrate(database)
