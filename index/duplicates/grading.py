@@ -24,7 +24,7 @@ SAME_BITS = 40
 SAME_COSINE = 0.3
 SIMILAR_COSINE = 0.85
 # How far a similar image is at most, as a share of the distance to the last of the nearest ones.
-# Of 8,192 photos, 5 % have a neighbour so close, most of them shots of one series by their names.
+# Of 10,240 photos, 6 % have a neighbour so close, most of them shots of one series by their names.
 CLOSENESS = 0.4
 NEIGHBOURS = 16
 SAMPLE_SIZE = 64
