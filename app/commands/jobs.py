@@ -102,7 +102,9 @@ def _print(job: Job, *, as_json: bool) -> None:
 def _line(job: Job) -> str:
     created = job.created_at.strftime("%Y-%m-%d %H:%M")
     far = f"{job.done}/{'?' if job.total is None else job.total} {job.unit}"
-    state = "cancelling" if job.cancel_requested and job.state == "running" else job.state
+    state: str = job.state
     if job.paused_at is not None:
         state = "paused"
+    elif job.cancel_requested and job.finished_at is None:
+        state = "cancelling"
     return one_line(f"{job.id}  {job.kind:9}  {state:10}  {created}  {far}  {job.message}")
