@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,19 @@ def test_pictures_that_look_alike_are_on_one_side(services: Services) -> None:
     training = services.pairs.training_set()
     groups = [{one.group for one in side} for side in (training.train, training.validation)]
     assert not groups[0] & groups[1]
+
+
+def test_copies_whose_pairs_arrive_at_once_see_each_other(services: Services) -> None:
+    """Eight imports side by side, each with one copy of each of six pictures."""
+    names = [("PNG", 90), ("WEBP", 90), ("WEBP", 60), *(("JPEG", q) for q in (30, 50, 70, 80, 95))]
+    sets = [
+        [stored(services, encoded(scene(seed), kind, quality=quality)) for kind, quality in names]
+        for seed in range(6)
+    ]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda ids: paired(services, *ids), zip(*sets, strict=True)))
+    found = sides(services)
+    assert all(len({found[image] for image in one}) == 1 for one in sets)
 
 
 def test_copies_that_came_before_fingerprints_were_kept_are_known_too(services: Services) -> None:
