@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from index.blobs import BlobStore
 from index.encoders import Encoders
-from index.errors import EmbeddingRejected, StorageError
 from index.pictures import PictureReader
-from index.store import changes, embeddings, images, model_versions
+from index.reembedding import DECODING_THREADS, Reembedder
+from index.store import changes, embeddings, images, model_versions, reindex_claims
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
-from model import EmbeddingQueue, ImageError
 
-IMAGES_PER_BATCH = 64
-DECODING_THREADS = 2
-# For the model: nobody waits for a reindex, and it gives way to all who do.
-PATIENCE_SECONDS = 600
+# How long to wait for the ranges that others hold before looking again.
+WAIT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,11 @@ class Cancelled(Exception):
 
 
 class Reindexer:
-    """Runs one reindex. It can be stopped at any image and run again, and goes on where it was."""
+    """Runs one reindex. It can be stopped at any image and run again, and goes on where it was.
+
+    Any number of workers may share the embedding: each takes ranges of images for itself, and no
+    two the same. The one that runs it also ends it.
+    """
 
     def __init__(
         self, database: Database, blobs: BlobStore, encoders: Encoders, pictures: PictureReader
@@ -76,39 +77,59 @@ class Reindexer:
             if version.state == "live":
                 # Killed between the promotion and the end of the job.
                 return Reindexed(version_id, embeddings.count(session, version_id), 0, ())
-        queue = self._encoders.of(version)
-        failures: dict[int, str] = {}
-        copied = 0
-        embedded = 0
-        with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="reindex") as pool:
+        with self._working(version) as hand:
+            with self._database.writing() as session:
+                reindex_claims.begin(session, version_id, hand.worker)
             while True:
-                batch = self._missing(version_id, failures)
-                if not batch:
-                    if self._complete(version_id, failures, is_to_go_live=is_to_go_live):
-                        break
-                    continue
                 if report(*self._progress(version_id)):
                     raise Cancelled
-                vectors = self._embed(batch, queue, pool, failures)
-                rescued = self._rescue(batch, vectors, version)
-                embedded += len(vectors)
-                copied += len(rescued)
-                self._write(version_id, vectors | rescued)
-        report(*self._progress(version_id))
-        return Reindexed(version_id, embedded, copied, self._named(failures))
-
-    def _missing(self, version_id: str, failures: dict[int, str]) -> list[tuple[int, str]]:
-        """The next images to embed, passing by those that failed before."""
-        after = -1
-        while True:
+                if hand.work():
+                    continue
+                if self._complete(version_id, hand.failures, is_to_go_live=is_to_go_live):
+                    break
+                # Others still embed, or an image has come meanwhile.
+                hand.renew()
+                time.sleep(WAIT_SECONDS)
             with self._database.reading() as session:
-                batch = embeddings.missing(
-                    session, version_id, after_number=after, limit=IMAGES_PER_BATCH
-                )
-            fresh = [item for item in batch if item[0] not in failures]
-            if fresh or not batch:
-                return fresh
-            after = batch[-1][0]
+                embedded, copied = reindex_claims.totals(session, version_id)
+        report(*self._progress(version_id))
+        return Reindexed(version_id, embedded, copied, self._named(hand.failures))
+
+    def help(self, should_stop: Callable[[], bool]) -> bool:
+        """Embed for a reindex that another worker runs, while there is something; gives whether.
+
+        Raises CheckpointError, DatabaseUnavailable.
+        """
+        with self._database.reading() as session:
+            version_id = reindex_claims.running(session)
+            if version_id is None:
+                return False
+            version = model_versions.get(session, version_id)
+        has_helped = False
+        with self._working(version) as hand:
+            while not should_stop() and hand.work():
+                has_helped = True
+        return has_helped
+
+    @contextmanager
+    def _working(self, version: ModelVersion) -> Iterator[Reembedder]:
+        """One worker's hand on a version; whatever it holds in the end is given back."""
+        queue = self._encoders.of(version)
+        with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="reindex") as pool:
+            hand = Reembedder(
+                self._database,
+                self._blobs,
+                self._pictures,
+                queue,
+                version,
+                worker=secrets.token_hex(16),
+                pool=pool,
+            )
+            try:
+                yield hand
+            finally:
+                with self._database.writing() as session:
+                    reindex_claims.end(session, version.id, hand.worker)
 
     def _named(self, failures: dict[int, str]) -> tuple[Failure, ...]:
         with self._database.reading() as session:
@@ -120,56 +141,6 @@ class Reindexer:
     def _progress(self, version_id: str) -> tuple[int, int]:
         with self._database.reading() as session:
             return embeddings.count(session, version_id), images.count(session)
-
-    def _embed(
-        self,
-        batch: Sequence[tuple[int, str]],
-        queue: EmbeddingQueue,
-        pool: ThreadPoolExecutor,
-        failures: dict[int, str],
-    ) -> dict[int, NDArray[np.float32]]:
-        def prepared(sha256: str) -> NDArray[np.uint8]:
-            return self._pictures.pixels(self._blobs.open_path(sha256), queue.encoder)
-
-        pixels = [(number, pool.submit(prepared, sha256)) for number, sha256 in batch]
-        submitted: list[tuple[int, Future[NDArray[np.float32]]]] = []
-        vectors: dict[int, NDArray[np.float32]] = {}
-        for number, future in pixels:
-            try:
-                embedding = queue.submit_pixels(future.result(), wait_seconds=PATIENCE_SECONDS)
-                submitted.append((number, embedding))
-            except ImageError as error:
-                failures[number] = str(error)
-            except StorageError as error:
-                # Where the file lies is the server's business.
-                failures[number] = error.reason
-        for number, coming in submitted:
-            vector = coming.result()
-            try:
-                embeddings.pack(vector)
-            except EmbeddingRejected as error:
-                failures[number] = str(error)
-            else:
-                vectors[number] = vector
-        return vectors
-
-    def _rescue(
-        self,
-        batch: Sequence[tuple[int, str]],
-        vectors: dict[int, NDArray[np.float32]],
-        version: ModelVersion,
-    ) -> dict[int, NDArray[np.float32]]:
-        lost = [number for number, _ in batch if number not in vectors]
-        with self._database.reading() as session:
-            live = model_versions.live(session)
-            if not lost or live is None or live.fingerprint != version.fingerprint:
-                return {}
-            return embeddings.get_many(session, live.id, lost)
-
-    def _write(self, version_id: str, vectors: dict[int, NDArray[np.float32]]) -> None:
-        with self._database.writing() as session:
-            present = images.hold(session, list(vectors))
-            embeddings.put(session, version_id, {number: vectors[number] for number in present})
 
     def _complete(self, version_id: str, failures: dict[int, str], *, is_to_go_live: bool) -> bool:
         """Make it live or ready unless an image came that it lacks; gives whether it is."""

@@ -17,7 +17,8 @@ from app.api.problems import INTERNAL, problem_of, problem_type
 from app.jobs.kinds import KINDS
 from app.jobs.progress import Progress
 from app.services import Services
-from index import Cancelled, DatabaseUnavailable, Job, LeaseLost
+from index import Cancelled, DatabaseUnavailable, Job, LeaseLost, RetrievalError
+from model import ModelError
 
 log = structlog.get_logger()
 
@@ -63,17 +64,30 @@ class Worker:
                 self._stop.wait(IDLE_SECONDS)
 
     def run_once(self) -> bool:
-        """Do one job if one waits; gives whether one did. Raises DatabaseUnavailable."""
+        """Do one job if one waits, or help with a reindex; gives whether there was something.
+
+        Raises DatabaseUnavailable.
+        """
         self._services.versions.discard_abandoned()
         job = self._services.jobs.claim(self._name)
         if job is None:
-            return False
+            return self._help()
         log.info("job_started", job=job.id, kind=job.kind, attempt=job.attempts)
         try:
             self._do(job)
         except LeaseLost:
             log.warning("job_lost", job=job.id)
         return True
+
+    def _help(self) -> bool:
+        """Take a part of a reindex that another worker does; gives whether there was one."""
+        try:
+            return self._services.reindexer.help(self._stop.is_set)
+        except DatabaseUnavailable:
+            raise
+        except (RetrievalError, ModelError) as error:
+            log.warning("help_failed", reason=str(error))
+            return False
 
     def _do(self, job: Job) -> None:
         overdue = None if self._end_process is None else self._leave_at_once

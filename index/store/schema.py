@@ -345,3 +345,24 @@ class JobRecordRow(Base):
     name: Mapped[str] = mapped_column(String(32))
     data: Mapped[dict[str, Any]] = mapped_column(Document)
     at: Mapped[datetime]
+
+
+class ReindexClaimRow(Base):
+    """A range of images that one worker embeds, or, with no numbers, a reindex that runs."""
+
+    __tablename__ = "reindex_claims"
+    __table_args__ = (
+        # What is held of one version.
+        Index(None, "model_version", "is_done"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    model_version: Mapped[str] = mapped_column(ForeignKey("model_versions.id", ondelete="CASCADE"))
+    worker: Mapped[str] = mapped_column(String(64))
+    first_number: Mapped[int] = mapped_column(Number)
+    last_number: Mapped[int] = mapped_column(Number)
+    expires_at: Mapped[datetime]
+    is_done: Mapped[bool]
+    embedded: Mapped[int] = mapped_column(Integer)
+    copied: Mapped[int] = mapped_column(Integer)

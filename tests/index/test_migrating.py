@@ -28,6 +28,7 @@ from index.store import (
     near_duplicates,
     pairs,
     picture_hashes,
+    reindex_claims,
 )
 from index.store.database import Database, sqlite_url
 from index.store.images import NewImage
@@ -75,6 +76,7 @@ def fill(database: Database) -> None:
             session, version.id, [NearDuplicate(image.number, image.number, "same", 3, 0.5)]
         )
         near_duplicates.set_comparison(session, version.id, Comparison(1, 0.5, 0.5, 0))
+        reindex_claims.begin(session, version.id, "worker")
         changes.append(session, "add", [image.number])
         jobs.enqueue(
             session, "reindex", {"model_version": version.id}, unit="images", turn="model-versions"
