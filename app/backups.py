@@ -16,6 +16,7 @@ from index import (
     Restored,
     Restorer,
     migrate,
+    open_blobs,
     prove_restored,
 )
 from model import Encoder, load_encoder
@@ -58,7 +59,7 @@ def restore_backup(
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Database, BlobStore]]:
     """The store without a model, which copying needs none of."""
-    blobs = BlobStore(settings.data_dir)
+    blobs = open_blobs(settings.data_dir, settings.blobs)
     database = Database(settings.effective_database_url)
     try:
         migrate(database, wait_seconds=settings.database_wait_seconds)

@@ -34,6 +34,7 @@ from index import (
     Verifier,
     Versions,
     migrate,
+    open_blobs,
 )
 from model import Encoder, load_encoder, set_threads
 
@@ -78,9 +79,11 @@ def open_services(
     set_threads(settings.threads or os.cpu_count() or 1)
     with ExitStack() as stack:
         try:
-            blobs = BlobStore(settings.data_dir)
+            blobs = open_blobs(settings.data_dir, settings.blobs)
             blobs.check_writable()
         except StorageError as error:
+            if not error.path.is_relative_to(settings.data_dir):
+                raise
             raise DataFolderUnusable(settings.data_dir, error.reason) from error
         database = Database(settings.effective_database_url)
         stack.callback(database.close)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from index import IndexGoals, check_database_url, sqlite_url
+from index import IndexGoals, check_blobs_url, check_database_url, sqlite_url
 from model import ImageLimits
 
 
@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="SQLAlchemy URL of the database; default is SQLite inside the data folder.",
+    )
+    blobs: str | None = Field(
+        default=None,
+        description="s3://bucket/prefix for the image files; default is the data folder.",
     )
     model: str = Field(
         default="compact",
@@ -124,6 +128,13 @@ class Settings(BaseSettings):
             return value.expanduser().absolute()
         except RuntimeError as error:
             raise ValueError("there is no such user") from error
+
+    @field_validator("blobs")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_blobs_url(value)
+        return value
 
     @field_validator("database_url")
     @classmethod

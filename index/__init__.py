@@ -7,7 +7,8 @@ from index.archives import Archive, is_archive
 from index.arrivals import Added
 from index.backups.maker import BackedUp, BackupMaker
 from index.backups.restorer import Restored, Restorer, prove_restored
-from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
+from index.blob_places import check_blobs_url, open_blobs
+from index.blobs import THUMBNAIL_SIZE, BlobStore, StoredBytes, stored_errors
 from index.duplicates.finder import DuplicateFinder
 from index.duplicates.review import DuplicateGroup, DuplicatePage, DuplicateReview
 from index.duplicates.stacking import StackedSearcher
@@ -169,6 +170,7 @@ __all__ = [
     "StackedSearcher",
     "StorageError",
     "StorageFull",
+    "StoredBytes",
     "TableError",
     "TableFormat",
     "TableLine",
@@ -179,12 +181,14 @@ __all__ = [
     "Verifier",
     "Versions",
     "Words",
+    "check_blobs_url",
     "check_database_url",
     "condition",
     "count_files",
     "is_archive",
     "member_pointer",
     "migrate",
+    "open_blobs",
     "opened_sources",
     "printable_name",
     "prove_restored",

@@ -13,13 +13,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from index.blobs import THUMBNAIL_SIZE, BlobStore, stored_errors
+from index.blobs import THUMBNAIL_SIZE, BlobStore
 from index.errors import DatabaseUnavailable, RetrievalError
 from index.live_index import LiveIndex
 from index.store import changes, embeddings, images, model_versions, picture_hashes
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
-from model import sync
 
 IMAGES_PER_COMMIT = 64
 
@@ -75,8 +74,7 @@ class Arrivals:
             embeddings.pack(vector)
         self._blobs.keep_thumbnail(arrival.thumbnail, arrival.image.sha256, THUMBNAIL_SIZE)
         # Here, beside the other uploads: the thread that commits would wait for one after another.
-        with stored_errors(arrival.path):
-            sync(arrival.path)
+        self._blobs.prepare(arrival.path, arrival.image.sha256)
         future: Future[Added | None] = Future()
         with self._condition:
             assert not self._is_closed, "nothing arrives after the end"

@@ -17,10 +17,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from index.errors import MissingFile, StorageError, StorageFull
-from model import replace_durably
+from model import replace_durably, sync
 
 THUMBNAIL_SIZE = 320
 STRAY_AGE_SECONDS = 3_600
@@ -29,6 +30,15 @@ DIGEST_DIGITS = 64
 # blobs/ab/cd: each may be new with the file in it.
 FOLDERS_ABOVE = 3
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBytes:
+    """Bytes as they lie: in the file `path`, or where only `read` reaches, from start to end."""
+
+    path: Path | None
+    size_bytes: int
+    read: Callable[[int, int], Iterator[bytes]]
 
 
 class BlobStore:
@@ -64,18 +74,26 @@ class BlobStore:
         """Where the thumbnail of that size is, or would be."""
         return self._thumbnails / sha256[:2] / sha256[2:4] / f"{sha256}.{size}"
 
-    def keep(self, source: Path, sha256: str) -> Path:
-        """Move `source` in under its digest, durable before this returns; gives where it lies.
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes are there. Raises StorageError."""
+        return self.path(sha256).is_file()
+
+    def prepare(self, source: Path, sha256: str) -> None:  # noqa: ARG002  (where it lies by digest, it is needed)
+        """Do what is slow of `keep` and changes nothing that is seen. Raises StorageError."""
+        with stored_errors(source):
+            sync(source)
+
+    def keep(self, source: Path, sha256: str) -> None:
+        """Move `source` in under its digest, durable before this returns.
 
         Asked again after a commit that failed, it finds the file in place. Raises StorageFull,
         StorageError.
         """
         target = self.path(sha256)
         if target.is_file() and not source.exists():
-            return target
+            return
         with stored_errors(target):
             replace_durably(source, target, new_folders=FOLDERS_ABOVE)
-        return target
 
     def keep_thumbnail(self, data: bytes, sha256: str, size: int) -> Path:
         """Write a thumbnail. Raises StorageFull, StorageError."""
@@ -105,6 +123,14 @@ class BlobStore:
             for thumbnail in self.thumbnail_path(sha256, 0).parent.glob(f"{sha256}.*"):
                 thumbnail.unlink(missing_ok=True)
 
+    def stored(self, sha256: str) -> StoredBytes:
+        """The bytes as they lie. Raises MissingFile, StorageError."""
+        path = self.open_path(sha256)
+        with stored_errors(path):
+            return StoredBytes(
+                path, path.stat().st_size, lambda start, end: _read(path, start, end)
+            )
+
     def set_aside(self, sha256: str) -> None:
         """Move bytes away that are no longer those of their digest. Raises StorageError."""
         aside = self._damaged / sha256
@@ -113,8 +139,7 @@ class BlobStore:
 
     def sweep_incoming(self) -> int:
         """Remove uploads that a crash left, once they are an hour old; gives how many."""
-        before = time.time() - STRAY_AGE_SECONDS
-        return sum(_remove_if_older(path, before) for path in _files(self._incoming))
+        return sum(remove_if_older(path) for path in _files(self._incoming))
 
     def strays(self, used: Callable[[list[str]], set[str]]) -> Iterator[str]:
         """The digests of files and thumbnails over an hour old that `used` does not name.
@@ -179,9 +204,18 @@ def _is_older(path: Path, before: float) -> bool:
     return False
 
 
-def _remove_if_older(path: Path, before: float) -> bool:
-    if not _is_older(path, before):
+def remove_if_older(path: Path) -> bool:
+    """Remove a file that is over an hour old; gives whether it was. Raises StorageError."""
+    if not _is_older(path, time.time() - STRAY_AGE_SECONDS):
         return False
     with stored_errors(path):
         path.unlink(missing_ok=True)
     return True
+
+
+def _read(path: Path, start: int, end: int) -> Iterator[bytes]:
+    with stored_errors(path), path.open("rb") as file:
+        file.seek(start)
+        while start < end and (chunk := file.read(min(CHUNK_BYTES, end - start))):
+            start += len(chunk)
+            yield chunk

@@ -88,7 +88,7 @@ class Indexer:
         collection = clean_text(upload.collection, "/collection", max_characters=100)
         with self._database.reading() as session:
             known = images.find_same(session, collection, upload.sha256)
-        if known is not None and self._blobs.path(upload.sha256).is_file():
+        if known is not None and self._blobs.has(upload.sha256):
             return Added(known, is_new=False)
         vectors: dict[str, NDArray[np.float32]] = {}
         while True:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index import cursors
-from index.blobs import THUMBNAIL_SIZE, BlobStore
+from index.blobs import THUMBNAIL_SIZE, BlobStore, StoredBytes
 from index.filters import Condition
 from index.pictures import PictureReader
 from index.store import images
@@ -58,8 +58,12 @@ class Library:
             return images.count(session)
 
     def file(self, image: ImageRecord) -> Path:
-        """The stored bytes. Raises MissingFile."""
+        """The stored bytes as a file. Raises MissingFile, StorageError."""
         return self._blobs.open_path(image.sha256)
+
+    def stored(self, image: ImageRecord) -> StoredBytes:
+        """The stored bytes as they lie. Raises MissingFile, StorageError."""
+        return self._blobs.stored(image.sha256)
 
     def thumbnail(self, image: ImageRecord, size: int) -> Path:
         """A WebP whose longest side is `size` or the next kept size above, made when missing.
@@ -70,8 +74,10 @@ class Library:
         path = self._blobs.thumbnail_path(image.sha256, kept)
         if path.is_file():
             return path
-        source = self._blobs.open_path(image.sha256)
-        with self._pictures.opened(source, shorter_side=kept // 2) as picture:
+        with (
+            self._blobs.fetched(image.sha256) as source,
+            self._pictures.opened(source, shorter_side=kept // 2) as picture,
+        ):
             small = thumbnail(picture, kept)
         return self._blobs.keep_thumbnail(small, image.sha256, kept)
 

@@ -35,8 +35,10 @@ class PictureHashes:
             made: dict[int, bytes] = {}
             for number, sha256 in missing[start : start + IMAGES_PER_WRITE]:
                 try:
-                    source = self._blobs.open_path(sha256)
-                    with self._pictures.opened(source, shorter_side=SHORTER_SIDE) as picture:
+                    with (
+                        self._blobs.fetched(sha256) as source,
+                        self._pictures.opened(source, shorter_side=SHORTER_SIDE) as picture,
+                    ):
                         made[number] = perceptual_hash(picture)
                 except (ImageError, StorageError):
                     continue

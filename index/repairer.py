@@ -18,6 +18,10 @@ from model import ImageError
 
 # For the model: nobody waits for a repair, and it gives way to all who do.
 PATIENCE_SECONDS = 600
+ADVICE = {
+    "file missing": "upload the same picture again",
+    "file unreadable": "look at the disk or the object store",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,8 @@ class Repairer:
 
     def _repair(self, one: Disagreement) -> Repair:
         match one.kind:
-            case "file missing":
-                return Repair(one, is_done=False, outcome="upload the same picture again")
+            case "file missing" | "file unreadable":
+                return Repair(one, is_done=False, outcome=ADVICE[one.kind])
             case "file damaged":
                 return self._set_aside(one)
             case "file of no image":

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from index.blobs import BlobStore, digest
-from index.errors import StorageError
+from index.errors import MissingFile, StorageError
 from index.live_index import Generation, LiveIndex
 from index.store import embeddings, images
 from index.store.database import Database
@@ -22,6 +22,7 @@ ROUNDING = 2e-3
 Kind = Literal[
     "file missing",
     "file damaged",
+    "file unreadable",
     "file of no image",
     "not embedded",
     "not in the index",
@@ -88,8 +89,10 @@ class Verifier:
         try:
             with self._blobs.fetched(image.sha256) as path:
                 return None if digest(path) == image.sha256 else "file damaged"
-        except StorageError:
+        except MissingFile:
             return "file missing"
+        except StorageError:
+            return "file unreadable"
 
     def _vector_faults(
         self, page: list[ImageRecord], generation: Generation, indexed: set[int]

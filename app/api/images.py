@@ -184,10 +184,10 @@ async def get_file(
 ) -> Response:
     """The bytes as they were uploaded; takes ranges."""
     image = await lanes.read.run(services.library.get, image_id)
-    path = await lanes.read.run(services.library.file, image)
+    stored = await lanes.read.run(services.library.stored, image)
     return stored_file(
         request,
-        path,
+        stored,
         etag=image.sha256,
         media_type=image.media_type,
         filename=image.filename,

@@ -51,8 +51,10 @@ class ThresholdMeter:
     def _copies(self, generation: Generation, sha256: str) -> NDArray[np.float32]:
         """The embeddings (3, D) of an image, of a small copy and of a crop."""
         queue = generation.queue
-        source = self._blobs.open_path(sha256)
-        with self._pictures.opened(source, shorter_side=queue.encoder.image_size) as picture:
+        with (
+            self._blobs.fetched(sha256) as source,
+            self._pictures.opened(source, shorter_side=queue.encoder.image_size) as picture,
+        ):
             pixels = [
                 queue.encoder.prepare(one)
                 for one in (picture, smaller_copy(picture), cropped_copy(picture))
