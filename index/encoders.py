@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from index.blobs import digest
 from index.errors import Conflict
 from index.store.model_versions import ModelVersion
-from model import EmbeddingQueue, Encoder, load_encoder
+from model import EmbeddingQueue, Encoder, checkpoint_path, load_encoder
 
 
 class Encoders:
@@ -32,8 +33,13 @@ class Encoders:
         self._lock = threading.Lock()
 
     def load(self, source: str) -> EmbeddingQueue:
-        """The queue of the encoder that `source` names, read afresh. Raises CheckpointError."""
+        """The queue of the encoder that `source` names, read afresh unless it is loaded already.
+
+        Raises CheckpointError.
+        """
         with self._lock:
+            if known := self._loaded(source):
+                return known
             encoder = self._load(source)
             if encoder.fingerprint not in self._queues:
                 self._queues[encoder.fingerprint] = EmbeddingQueue(
@@ -53,6 +59,11 @@ class Encoders:
                 f"The weights at {path} are not those of the model version {version.id}."
             )
         return known
+
+    def _loaded(self, source: str) -> EmbeddingQueue | None:
+        # A fingerprint is the file's digest: to take it costs less than to build the encoder.
+        with checkpoint_path(source) as path:
+            return self._queues.get(digest(path)) if self._queues and path.is_file() else None
 
     @property
     def waiting(self) -> int:

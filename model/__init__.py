@@ -6,7 +6,14 @@ Other layers import from here only.
 from model.copies import cropped_copy, smaller_copy
 from model.durable_files import replace_durably, sync, write_durably
 from model.embedding_queue import EmbeddedText, EmbeddingQueue
-from model.encoder import SHIPPED_MODELS, Encoder, TextEmbeddings, load_encoder, set_threads
+from model.encoder import (
+    SHIPPED_MODELS,
+    Encoder,
+    TextEmbeddings,
+    checkpoint_path,
+    load_encoder,
+    set_threads,
+)
 from model.errors import (
     CheckpointDamaged,
     CheckpointError,
@@ -100,6 +107,7 @@ __all__ = [
     "UnsupportedFormat",
     "Verdict",
     "as_words",
+    "checkpoint_path",
     "classify",
     "compare",
     "cropped_copy",
