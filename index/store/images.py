@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, Row, func, inspect, select, true
 from sqlalchemy.orm import Session, selectinload
 
 from index.errors import NotFound
@@ -16,6 +16,8 @@ from index.store.schema import ImageRow, ImageTagRow
 
 # SQLite takes at most 32,766 variables in one statement, PostgreSQL 65,535.
 VARIABLES_PER_STATEMENT = 5_000
+
+_COLUMNS = tuple(column.class_attribute for column in inspect(ImageRow).column_attrs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def add(session: Session, image: NewImage) -> ImageRecord:
     )
     session.add(row)
     session.flush()
-    return _record(row)
+    return _record(row, _tags(row))
 
 
 def find_same(session: Session, collection: str, sha256: str) -> ImageRecord | None:
@@ -87,17 +89,19 @@ def find_same(session: Session, collection: str, sha256: str) -> ImageRecord | N
     row = session.scalar(
         _with_tags().where(ImageRow.collection == collection, ImageRow.sha256 == sha256)
     )
-    return None if row is None else _record(row)
+    return None if row is None else _record(row, _tags(row))
 
 
 def get(session: Session, image_id: str) -> ImageRecord:
     """The image with this id. Raises NotFound."""
-    return _record(_row(session, image_id))
+    row = _row(session, image_id)
+    return _record(row, _tags(row))
 
 
 def get_to_change(session: Session, image_id: str) -> ImageRecord:
     """As `get`, and nobody else changes it until this transaction ends. Raises NotFound."""
-    return _record(_row(session, image_id, is_to_change=True))
+    row = _row(session, image_id, is_to_change=True)
+    return _record(row, _tags(row))
 
 
 def by_number(
@@ -105,11 +109,16 @@ def by_number(
 ) -> dict[int, ImageRecord]:
     """The images that still exist among `numbers`, and that `where` keeps."""
     found: dict[int, ImageRecord] = {}
-    statement = _with_tags() if where is None else _with_tags().where(where)
+    # Plain columns: every search comes by here, and mapped objects take 1.7 times as long.
+    statement = select(*_COLUMNS) if where is None else select(*_COLUMNS).where(where)
     for start in range(0, len(numbers), VARIABLES_PER_STATEMENT):
         chunk = numbers[start : start + VARIABLES_PER_STATEMENT]
-        for row in session.scalars(statement.where(ImageRow.number.in_(chunk))):
-            found[row.number] = _record(row)
+        tags: dict[int, list[str]] = {}
+        in_order = select(ImageTagRow.image_number, ImageTagRow.tag).order_by(ImageTagRow.position)
+        for number, tag in session.execute(in_order.where(ImageTagRow.image_number.in_(chunk))):
+            tags.setdefault(number, []).append(tag)
+        for row in session.execute(statement.where(ImageRow.number.in_(chunk))):
+            found[row.number] = _record(row, tags.get(row.number, ()))
     return found
 
 
@@ -156,7 +165,7 @@ def page(
         statement = statement.where(where)
     if before_number is not None:
         statement = statement.where(ImageRow.number < before_number)
-    return [_record(row) for row in session.scalars(statement)]
+    return [_record(row, _tags(row)) for row in session.scalars(statement)]
 
 
 def count(session: Session, where: ColumnElement[bool] | None = None) -> int:
@@ -190,13 +199,13 @@ def update(
     for position, tag in enumerate(row.tags):
         tag.position = position
     session.flush()
-    return _record(row)
+    return _record(row, _tags(row))
 
 
 def delete(session: Session, image_id: str) -> ImageRecord:
     """Remove the row with its tags and embeddings; gives what it was. Raises NotFound."""
     row = _row(session, image_id, is_to_change=True)
-    record = _record(row)
+    record = _record(row, _tags(row))
     session.delete(row)
     session.flush()
     return record
@@ -255,7 +264,11 @@ def _tag_rows(tags: Sequence[str]) -> list[ImageTagRow]:
     return [ImageTagRow(tag=tag, position=position) for position, tag in enumerate(tags)]
 
 
-def _record(row: ImageRow) -> ImageRecord:
+def _tags(row: ImageRow) -> list[str]:
+    return [tag.tag for tag in row.tags]
+
+
+def _record(row: ImageRow | Row[Any], tags: Iterable[str]) -> ImageRecord:
     taken_at = row.taken_at
     if taken_at is not None and row.taken_offset_minutes is not None:
         taken_at = taken_at.replace(tzinfo=timezone(timedelta(minutes=row.taken_offset_minutes)))
@@ -271,7 +284,7 @@ def _record(row: ImageRow) -> ImageRecord:
         height=row.height,
         size_bytes=row.size_bytes,
         taken_at=taken_at,
-        tags=tuple(tag.tag for tag in row.tags),
+        tags=tuple(tags),
         caption=row.caption,
         metadata=row.details,
         created_at=row.created_at,
