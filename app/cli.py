@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import backups, duplicates, jobs, pairs, tuning, verification
+from app.commands import backups, duplicates, jobs, pairs, tuning, vector_index, verification
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ cli.add_typer(jobs.group, name="jobs")
 cli.add_typer(pairs.group, name="pairs")
 
 cli.add_typer(duplicates.group, name="duplicates")
+
+cli.add_typer(vector_index.group, name="index")
 
 cli.command(epilog="Example: beholder backup /mnt/backup")(backups.backup)
 cli.command(epilog="Example: BEHOLDER_DATA_DIR=new beholder restore /mnt/backup")(backups.restore)
@@ -119,7 +121,9 @@ def search(
     text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
     image: Annotated[Path | None, typer.Option(help="A picture to be like.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many hits.")] = 10,
-    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Only this collection; repeat it for several.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the images that match a sentence, a picture, or both."""
@@ -127,14 +131,14 @@ def search(
         fail("Give a sentence, or --image with a picture.", code=2)
     if image is not None and not image.is_file():
         fail(f"There is no picture {image}.", code=2)
-    for words in (text, collection):
+    for words in (text, *(collection or ())):
         if words is not None and not _is_utf8(words):
             fail("The command line has bytes that are no UTF-8.", code=2)
     from app import searching
     from app.services import open_services
 
     with failures_in_one_line() as settings, open_services(settings) as services:
-        result = searching.search(services, text, image, limit=limit, collection=collection)
+        result = searching.search(services, text, image, limit=limit, collections=collection)
         if as_json:
             print_json(searching.as_json(result))
         else:

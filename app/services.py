@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from app.errors import DataFolderUnusable
 from app.settings import Settings
@@ -18,10 +19,12 @@ from index import (
     FaissKeeper,
     Importer,
     Indexer,
+    IndexKeeper,
     IndexTender,
     JobQueue,
     Library,
     LiveIndex,
+    MilvusKeeper,
     PairImporter,
     PairLibrary,
     PictureHashes,
@@ -92,7 +95,9 @@ def open_services(
         stack.callback(encoders.close)
         versions = Versions(database, encoders)
         versions.ensure_live(settings.model)
-        live = LiveIndex(database, encoders, FaissKeeper(settings.index_dir))
+        keeper = open_keeper(settings, settings.vector_index)
+        stack.callback(keeper.close)
+        live = LiveIndex(database, encoders, keeper)
         stack.callback(live.close)
         tender = IndexTender(live, settings.index_goals)
         stack.callback(tender.close)
@@ -127,6 +132,15 @@ def open_services(
             repairer=Repairer(database, blobs, encoders, live, pictures),
             jobs=JobQueue(database),
         )
+
+
+def open_keeper(settings: Settings, where: Literal["faiss", "milvus"]) -> IndexKeeper:
+    """Where the vector indexes are. Raises IndexUnavailable."""
+    if where == "faiss":
+        return FaissKeeper(settings.index_dir)
+    assert settings.milvus_uri is not None, "the settings were checked"
+    token = settings.milvus_token
+    return MilvusKeeper(settings.milvus_uri, token.get_secret_value() if token else None)
 
 
 @contextmanager

@@ -6,10 +6,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from index import IndexGoals, check_blobs_url, check_database_url, sqlite_url
+from index import (
+    IndexGoals,
+    check_blobs_url,
+    check_database_url,
+    check_milvus_installed,
+    sqlite_url,
+)
 from model import ImageLimits
 
 
@@ -93,6 +99,19 @@ class Settings(BaseSettings):
     database_wait_seconds: float = Field(
         default=30, ge=0, le=3_600, description="How long to wait for a database at the start."
     )
+    milvus_uri: str | None = Field(
+        default=None,
+        min_length=1,
+        description="URI of the Milvus server, or the path of a Milvus Lite file; needs the extra "
+        "`milvus`.",
+    )
+    milvus_token: SecretStr | None = Field(
+        default=None, description="Token, or `user:password`, of the Milvus server."
+    )
+    vector_index: Literal["faiss", "milvus"] = Field(
+        default="faiss",
+        description="Where the vectors are searched: in each process, or by Milvus.",
+    )
     index_recall: float = Field(
         default=0.99,
         ge=0.5,
@@ -129,9 +148,18 @@ class Settings(BaseSettings):
         except RuntimeError as error:
             raise ValueError("there is no such user") from error
 
+    @field_validator("vector_index")
+    @classmethod
+    def _reachable(cls, value: str, info: ValidationInfo) -> str:
+        if value == "milvus":
+            if info.data.get("milvus_uri") is None:
+                raise ValueError("it needs BEHOLDER_MILVUS_URI too")
+            check_milvus_installed()
+        return value
+
     @field_validator("blobs")
     @classmethod
-    def _reachable(cls, value: str | None) -> str | None:
+    def _in_a_bucket(cls, value: str | None) -> str | None:
         if value is not None:
             check_blobs_url(value)
         return value
@@ -169,6 +197,8 @@ class Settings(BaseSettings):
         """The variables that give another process these very settings; one may be a password."""
         values = self.model_dump(mode="json", exclude_none=True)
         values["database_url"] = self.effective_database_url
+        if self.milvus_token is not None:
+            values["milvus_token"] = self.milvus_token.get_secret_value()
         return {
             f"BEHOLDER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()

@@ -25,6 +25,7 @@ from index.errors import (
     EmbeddingRejected,
     EmptyQuery,
     FilterError,
+    IndexUnavailable,
     MissingFile,
     NotBetter,
     NotFound,
@@ -38,6 +39,7 @@ from index.errors import (
     TextRejected,
     member_pointer,
 )
+from index.filling import move
 from index.filters import Condition, condition
 from index.importer import Imported, Importer, Refusal, count_files
 from index.indexer import Indexer
@@ -77,7 +79,8 @@ from index.store.model_versions import ModelVersion
 from index.store.pairs import Pair, Side
 from index.tending import IndexState, IndexTender
 from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
-from index.vectors.keeping import FaissKeeper
+from index.vectors.keeping import FaissKeeper, IndexKeeper
+from index.vectors.milvus_index import MilvusKeeper, check_milvus_installed
 from index.vectors.tuning import IndexGoals
 from index.verifier import Disagreement, Verifier
 from index.versions import Versions
@@ -123,8 +126,10 @@ __all__ = [
     "Imported",
     "Importer",
     "IndexGoals",
+    "IndexKeeper",
     "IndexState",
     "IndexTender",
+    "IndexUnavailable",
     "Indexer",
     "Job",
     "JobPage",
@@ -134,6 +139,7 @@ __all__ = [
     "LeaseLost",
     "Library",
     "LiveIndex",
+    "MilvusKeeper",
     "MissingFile",
     "ModelVersion",
     "NamedFile",
@@ -183,11 +189,13 @@ __all__ = [
     "Words",
     "check_blobs_url",
     "check_database_url",
+    "check_milvus_installed",
     "condition",
     "count_files",
     "is_archive",
     "member_pointer",
     "migrate",
+    "move",
     "open_blobs",
     "opened_sources",
     "printable_name",

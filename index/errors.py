@@ -7,6 +7,7 @@ RetrievalError
 │   ├── DigestMismatch     the bytes are not those announced
 │   └── MissingFile        a row whose file is gone
 ├── DatabaseUnavailable    the database can't be reached or written
+├── IndexUnavailable       the vector index is elsewhere, and does not answer
 ├── EmbeddingRejected      not finite, or of no length
 ├── TextRejected           a text that can't be stored
 ├── TableError             a table of pairs that can't be read at all
@@ -80,6 +81,14 @@ class DatabaseUnavailable(RetrievalError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The database does not answer: {reason}")
+        self.reason = reason
+
+
+class IndexUnavailable(RetrievalError):
+    """The vector index of another process refused or dropped the connection."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The vector index does not answer: {reason}")
         self.reason = reason
 
 

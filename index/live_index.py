@@ -12,11 +12,11 @@ import structlog
 
 from index.encoders import Encoders
 from index.errors import RetrievalError, SnapshotError
+from index.filling import fill, put_stored
 from index.store import changes, embeddings, model_versions
 from index.store.announcements import Announcements
 from index.store.changes import Change, ChangeKind
 from index.store.database import Database
-from index.store.embeddings import Stored
 from index.store.model_versions import ModelVersion
 from index.vectors.asked import AskedVectors
 from index.vectors.base import VectorIndex
@@ -138,7 +138,7 @@ class LiveIndex:
                 log.info("model_promoted", model_version=version.id)
                 continue
             generation.vectors.remove(np.array(_images(batch, "remove"), dtype=np.int64))
-            _put(generation.vectors, stored)
+            put_stored(generation.vectors, stored)
             sequence = batch[-1].sequence
 
     def _open(self) -> tuple[Generation, int]:
@@ -153,16 +153,13 @@ class LiveIndex:
             if sequence > changes.last_sequence(session):
                 # A database put back from a backup: the snapshot knows of changes that never were.
                 log.info("index_rebuild", reason="the snapshot is newer than the database")
+                self._keeper.discard(version.id)
                 return self._build(version)
         return self._generation_of(version, vectors), sequence
 
     def _build(self, version: ModelVersion) -> tuple[Generation, int]:
         vectors = self._keeper.empty(version.id, version.dimension)
-        with self._database.reading() as session:
-            # Read before the vectors: what is committed in between is applied twice, never missed.
-            sequence = changes.last_sequence(session)
-            for stored in embeddings.stream(session, version.id, version.dimension):
-                _put(vectors, stored)
+        sequence = fill(self._database, version, vectors)
         return self._generation_of(version, vectors), sequence
 
     def _generation_of(self, version: ModelVersion, vectors: VectorIndex) -> Generation:
@@ -181,12 +178,6 @@ def _images(batch: Sequence[Change], kind: ChangeKind) -> list[int]:
     """The numbers of the images that came or went, ascending."""
     numbers = {change.image_number for change in batch if change.kind == kind}
     return sorted(number for number in numbers if number is not None)
-
-
-def _put(vectors: VectorIndex, stored: Stored) -> None:
-    if stored.unsound:
-        log.warning("embeddings_left_out", image_numbers=list(stored.unsound))
-    vectors.put(stored.numbers, stored.vectors)
 
 
 def _problem_of(action: Callable[[], None]) -> str | None:

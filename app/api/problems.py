@@ -61,6 +61,9 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     index.DatabaseUnavailable: ProblemType(
         "database-unavailable", 503, "The database does not answer"
     ),
+    index.IndexUnavailable: ProblemType(
+        "index-unavailable", 503, "The vector index does not answer"
+    ),
     index.EmbeddingRejected: ProblemType(
         "embedding-rejected", 422, "The model can't embed this image"
     ),

@@ -21,7 +21,7 @@ class IndexKeeper(Protocol):
     """Makes, loads and saves the index of a model version."""
 
     def empty(self, version_id: str, dimension: int) -> VectorIndex:
-        """An index of a version to be filled from SQL. Raises IndexUnavailable."""
+        """An index to be filled from SQL, which may hold a part. Raises IndexUnavailable."""
 
     def load(self, version_id: str, dimension: int) -> tuple[VectorIndex, int]:
         """The index as it was saved, and the sequence number of the last change in it.
@@ -35,6 +35,12 @@ class IndexKeeper(Protocol):
         Apart, since taking the state has to hold changes up and writing it has not. The call
         raises SnapshotError.
         """
+
+    def discard(self, version_id: str) -> None:
+        """Forget what was saved: it knows of changes that never were. Raises IndexUnavailable."""
+
+    def close(self) -> None:
+        """Give back what was opened."""
 
 
 class FaissKeeper:
@@ -68,6 +74,13 @@ class FaissKeeper:
         assert isinstance(index, FaissIndex), "each keeper saves what it made"
         snapshot = snapshots.Snapshot(version_id, sequence, index.state())
         return partial(snapshots.write, self._path(version_id), snapshot)
+
+    def discard(self, version_id: str) -> None:
+        """Remove the snapshot."""
+        self._path(version_id).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _path(self, version_id: str) -> Path:
         return self._directory / f"{version_id}.safetensors"

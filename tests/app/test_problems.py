@@ -42,6 +42,7 @@ NEVER_ANSWERED = {
 }
 SERVER_SIDE = {
     "DatabaseUnavailable": 503,
+    "IndexUnavailable": 503,
     "Overloaded": 503,
     "QueueFull": 503,
     "StorageError": 503,
