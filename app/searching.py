@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def search(
     image: Path | None,
     *,
     limit: int,
-    collection: str | None = None,
+    collections: Sequence[str] | None = None,
 ) -> SearchResult:
     """The hits of a sentence, a picture, or both. Raises what `Searcher.search` raises."""
     parts: list[Part] = []
@@ -30,7 +31,7 @@ def search(
     if text is not None:
         parts.append(TextPart(text))
     return services.searcher.search(
-        Query(parts=parts, limit=limit, where=condition(None, collection))
+        Query(parts=parts, limit=limit, where=condition(None, collections))
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeAlias
@@ -63,16 +63,19 @@ class _Field:
     read: Callable[[Json, str], Any]
 
 
-def condition(expression: Json | None, collection: str | None) -> Condition | None:
-    """The condition of a filter and a collection; None for neither.
+def condition(
+    expression: Json | None, collections: str | Sequence[str] | None
+) -> Condition | None:
+    """The condition of a filter and of one or several collections; None for neither.
 
     Raises FilterError, whose pointer begins at the `filter` of the request.
     """
     parts: list[Condition] = []
     if expression is not None:
         parts.append(_Compiler().compile(expression, "/filter", 1))
-    if collection is not None:
-        parts.append(ImageRow.collection == unicodedata.normalize("NFC", collection))
+    names = [collections] if isinstance(collections, str) else collections
+    if names:
+        parts.append(ImageRow.collection.in_([unicodedata.normalize("NFC", n) for n in names]))
     return and_(*parts) if parts else None
 
 

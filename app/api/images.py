@@ -121,7 +121,7 @@ async def list_images(
     lanes: LanesDep,
     limit: schemas.Limit = 50,
     cursor: schemas.Cursor | None = None,
-    collection: schemas.Collection | None = None,
+    collection: schemas.Collections = (),
     filter: Annotated[
         schemas.Text | None,
         Query(max_length=10_000, description="A filter as JSON, see `/v1/search`."),

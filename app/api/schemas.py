@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
+from fastapi import Query
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -39,6 +40,10 @@ Limit = Annotated[int, Field(ge=1, le=LIMIT_ALLOWED)]
 Cursor = Annotated[Text, StringConstraints(max_length=2_000)]
 Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Collection = Annotated[Text, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Collections = Annotated[
+    tuple[Collection, ...],
+    Query(max_length=100, description="Only these collections; repeat it for several."),
+]
 
 
 class Incoming(BaseModel):

@@ -31,7 +31,7 @@ async def search_by_text(
     limit: schemas.Limit = 50,
     cursor: schemas.Cursor | None = None,
     min_score: schemas.Score | None = None,
-    collection: schemas.Collection | None = None,
+    collection: schemas.Collections = (),
     group_duplicates: Annotated[
         bool, Query(description="Put copies of the same picture under the best hit of them.")
     ] = False,

@@ -109,6 +109,18 @@ async def test_the_limit_applies_after_filtering(client: httpx.AsyncClient) -> N
     assert (await searched(client, query=[{"text": "red"}], filter=nothing))["hits"] == []
 
 
+async def test_one_several_or_all_collections_are_searched(client: httpx.AsyncClient) -> None:
+    """A collection is a name-space; naming several searches them together."""
+    for seed, collection in enumerate("abc"):
+        await upload(client, picture_bytes(RED, seed=seed), collection=collection)
+    for named, expected in (("b", "b"), ("ac", "ac"), ("", "abc")):
+        params = [("text", "red"), *(("collection", name) for name in named)]
+        for path, member in (("/v1/search", "hits"), ("/v1/images", "items")):
+            answer = (await client.get(path, params=params)).json()
+            shown = [item.get("image", item)["collection"] for item in answer[member]]
+            assert sorted(shown) == list(expected)
+
+
 async def test_min_score_cuts_the_tail(client: httpx.AsyncClient) -> None:
     """Nothing under it is given, on any page."""
     await add_colours(client)

@@ -221,3 +221,26 @@ def test_a_tiny_grey_picture_can_be_asked_for(services: Services) -> None:
     add(services, RED)
     result = services.searcher.search(Query([PicturePart(file.getvalue())]))
     assert np.isfinite([hit.score for hit in result.hits]).all()
+
+
+@pytest.mark.parametrize("checked", [0, 1_000])
+@pytest.mark.parametrize("share", [1, 2, 7, 40])
+def test_a_filter_gives_the_exact_best_whether_it_keeps_few_or_many(
+    services: Services, monkeypatch: pytest.MonkeyPatch, checked: int, share: int
+) -> None:
+    """The best of all looked up in SQL, and all that the filter keeps scanned, give one answer."""
+    monkeypatch.setattr("index.searcher.CHECKED", checked)
+    for seed in range(40):
+        add(services, RED, seed=seed, tags=("a",) if seed % share == 0 else ())
+    every = services.searcher.search(Query([TextPart("red")], limit=40)).hits
+    expected = [(hit.image.id, hit.score) for hit in every if "a" in hit.image.tags]
+    shown: list[tuple[str, float]] = []
+    cursor = None
+    while True:
+        query = Query([TextPart("red")], limit=3, cursor=cursor, where=condition(A_FILTER, None))
+        page = services.searcher.search(query)
+        shown += [(hit.image.id, hit.score) for hit in page.hits]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert shown == expected
