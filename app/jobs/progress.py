@@ -14,8 +14,8 @@ from index import DatabaseUnavailable, Job, JobQueue, LeaseLost
 log = structlog.get_logger()
 
 # Cancelling is to take two seconds at most: this long to hear of it, then GRACE_SECONDS to stop.
-BEAT_SECONDS = 0.5
-GRACE_SECONDS = 1.0
+BEAT_SECONDS = 0.4
+GRACE_SECONDS = 0.8
 # A lease is renewed this often in its time while there is no progress to write.
 RENEWALS = 6
 
@@ -23,7 +23,7 @@ RENEWALS = 6
 class Progress:
     """Holds the lease of one job in hand, as a context. Thread-safe.
 
-    A thread writes what was reported twice a second and hears whether someone wants the job to
+    A thread writes what was reported every BEAT_SECONDS and hears whether someone wants the job to
     stop, so that `report` itself costs nothing. `overdue` is called, once and in that thread, when
     the job goes on for GRACE_SECONDS after it was to stop.
     """
