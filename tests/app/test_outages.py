@@ -15,10 +15,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import create_engine, make_url, text
 
+from app.errors import DataFolderUnusable
 from app.services import open_services
 from app.settings import Settings
 from index import Query, StorageFull, TextPart
-from tests.app.asking import assert_problem, strict_json, upload
+from tests.app.asking import ON_SQLITE, assert_problem, strict_json, upload
 from tests.index.uploading import BLUE, RED, add, names_of
 from tests.pictures import picture_bytes
 
@@ -142,3 +143,18 @@ def test_a_clock_that_is_set_back_changes_no_order(
         assert names_of(result) == [third.filename, second.filename]
         assert result.model_version == version.id
         assert services.verifier.run() == []
+
+
+@ON_SQLITE
+def test_a_data_folder_that_cant_be_used_names_the_command_that_mends_it(
+    settings: Settings, load_colours: Any
+) -> None:
+    """Whose it is, who this is, and what to type."""
+    settings.data_dir.mkdir()
+    (settings.data_dir / "blobs").write_text("in the way")
+    with pytest.raises(DataFolderUnusable) as refused, open_services(settings, load=load_colours):
+        pass
+    message = str(refused.value)
+    assert f"belongs to user {settings.data_dir.stat().st_uid}" in message
+    assert f"this is user {os.getuid()}" in message
+    assert f"sudo chown -R {os.getuid()} {settings.data_dir}" in message
