@@ -152,7 +152,7 @@ class BlobStore:
         for part in sorted(parts):
             paths = [*_files(self._blobs / part), *_files(self._thumbnails / part)]
             old = {path.name[:DIGEST_DIGITS] for path in paths if _is_older(path, before)}
-            names = sorted(name for name in old if self.path(name).parent.parent.name == part)
+            names = [n for n in old if n.startswith(part) and len(n) == DIGEST_DIGITS]
             yield from sorted(set(names) - used(names))
 
     def free_bytes(self) -> int:

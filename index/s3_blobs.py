@@ -20,6 +20,7 @@ from obstore.store import S3Store
 
 from index.blobs import (
     CHUNK_BYTES,
+    DIGEST_DIGITS,
     STRAY_AGE_SECONDS,
     BlobStore,
     StoredBytes,
@@ -146,7 +147,7 @@ class S3Blobs(BlobStore):
             names = [
                 one["path"].rpartition("/")[2] for one in objects if one["last_modified"] < before
             ]
-            ours = sorted(name for name in names if len(name) == 64 and name.startswith(part))
+            ours = [n for n in names if n.startswith(part) and len(n) == DIGEST_DIGITS]
             yield from sorted(set(ours) - used(ours))
 
     def _size(self, sha256: str) -> int:
