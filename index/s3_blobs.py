@@ -64,6 +64,10 @@ class S3Blobs(BlobStore):
         except MissingFile as error:
             raise StorageError(Path(probe), "the object store has no such bucket") from error
 
+    def path(self, sha256: str) -> Path:
+        """Where the copy of `open_path` is, or would be."""
+        return self._fetched / sha256
+
     def has(self, sha256: str) -> bool:
         """Whether the object is there. Raises StorageError."""
         try:
@@ -89,7 +93,7 @@ class S3Blobs(BlobStore):
 
     def open_path(self, sha256: str) -> Path:
         """A copy on the local disk, which a later sweep removes. Raises MissingFile."""
-        copy = self._fetched / sha256
+        copy = self.path(sha256)
         if copy.is_file():
             return copy
         with self.fetched(sha256) as path, stored_errors(copy):

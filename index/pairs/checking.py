@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ IMAGES_NEEDED = 10
 IMAGES_ADVISED = 40
 DOMINANT_SHARE = 0.8
 TEXTS_PER_CALL = 1_000
+ASKING_THREADS = 16
 
 Code = Literal[
     "no_pairs",
@@ -70,10 +72,12 @@ def check_pairs(
     *,
     are_truncated: Callable[[Sequence[str]], Sequence[bool]],
     context_length: int,
+    has_file: Callable[[str], bool],
 ) -> PairCheck:
     """What is wrong with these pairs for a model that reads `context_length` tokens.
 
-    `are_truncated` says which texts that model would cut.
+    `are_truncated` says which texts that model would cut, `has_file` whether the bytes of a
+    SHA-256 are stored; it is called by several threads and may wait for a network.
     """
     images = [*found.train, *found.validation]
     # How many images have a text, whatever its capitals.
@@ -86,7 +90,7 @@ def check_pairs(
         findings += _about_numbers(found, images)
         findings += _about_texts(images, uses)
         findings += _too_long(texts, are_truncated, context_length)
-        findings += _missing(images)
+        findings += _missing(images, has_file)
     return PairCheck(
         pairs=sum(len(image.texts) for image in images),
         images=len(images),
@@ -154,12 +158,14 @@ def _too_long(
     return [Finding("texts_too_long", "warning", detail, len(cut), examples)]
 
 
-def _missing(images: Sequence[PairedImage]) -> list[Finding]:
-    missing = [image for image in images if not image.path.is_file()]
+def _missing(images: Sequence[PairedImage], has_file: Callable[[str], bool]) -> list[Finding]:
+    with ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="check-pairs") as pool:
+        are_there = pool.map(has_file, (image.sha256 for image in images))
+        missing = [image for image, is_there in zip(images, are_there, strict=True) if not is_there]
     if not missing:
         return []
     level: Literal["error", "warning"] = "error" if len(missing) == len(images) else "warning"
-    detail = f"The files of {len(missing)} images are missing from the disk."
+    detail = f"The files of {len(missing)} images are missing from the store."
     return [Finding("images_missing", level, detail, len(missing), _some(missing))]
 
 

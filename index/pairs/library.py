@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +13,7 @@ from sqlalchemy import and_
 from index import cursors
 from index.blobs import BlobStore
 from index.encoders import Encoders
+from index.errors import StorageError
 from index.pairs.checking import PairCheck, check_pairs
 from index.pairs.tables import write_table
 from index.pairs.training_set import TrainingPairs, training_pairs
@@ -84,23 +86,34 @@ class PairLibrary:
             yield from write_table(chain.from_iterable(pairs.stream(session)), format)
 
     def training_set(self) -> TrainingPairs:
-        """Every pair, by image and side. Raises DatabaseUnavailable."""
-        with self._database.reading() as session:
-            placed = {one.image_number: one for one in pairs.placed(session)}
-            every = chain.from_iterable(pairs.stream(session))
-            return training_pairs(every, placed, self._blobs)
+        """Every pair, by image and side, each image's file at its path unless it is missing.
+
+        Bytes in an object store are copied to the disk first. Raises DatabaseUnavailable.
+        """
+        found = self._all()
+        for image in (*found.train, *found.validation):
+            with contextlib.suppress(StorageError):
+                self._blobs.open_path(image.sha256)
+        return found
 
     def check(self) -> PairCheck:
         """What is wrong with the pairs, for the model that is live.
 
-        Raises DatabaseUnavailable, CheckpointError.
+        Raises DatabaseUnavailable, CheckpointError, StorageError.
         """
         with self._database.reading() as session:
             version = model_versions.live(session)
         assert version is not None, "a service that is open has a live version"
         encoder = self._encoders.of(version).encoder
         return check_pairs(
-            self.training_set(),
+            self._all(),
             are_truncated=encoder.are_truncated,
             context_length=encoder.context_length,
+            has_file=self._blobs.has,
         )
+
+    def _all(self) -> TrainingPairs:
+        with self._database.reading() as session:
+            placed = {one.image_number: one for one in pairs.placed(session)}
+            every = chain.from_iterable(pairs.stream(session))
+            return training_pairs(every, placed, self._blobs)

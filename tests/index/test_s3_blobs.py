@@ -21,7 +21,7 @@ from obstore.store import S3Store
 from app.backups import make_backup, restore_backup
 from app.services import Services, open_services
 from app.settings import Settings
-from index import Query, StorageError, TextPart, check_blobs_url
+from index import ImageName, Query, StorageError, TableLine, TextPart, check_blobs_url
 from tests.app.asking import ON_SQLITE, assert_problem, strict_json, upload
 from tests.index.uploading import BLUE, GREEN, RED, add, an_upload, names_of
 from tests.pictures import picture_bytes
@@ -255,3 +255,22 @@ def test_an_address_that_is_none_is_refused(database_url: str, url: str) -> None
     """The setting says what it takes."""
     with pytest.raises(ValueError, match="s3://bucket"):
         check_blobs_url(url)
+
+
+def test_training_reads_pairs_whose_pictures_are_in_the_bucket(
+    services: Services, bucket: S3Store
+) -> None:
+    """They are copied to the disk; the check asks the bucket, and names what is gone from it."""
+    kept, gone = add(services, RED).image, add(services, GREEN).image
+    services.pair_importer.run(
+        TableLine(number, (ImageName("id", image.id),), (f"text {number}",))
+        for number, image in enumerate((kept, gone))
+    )
+    obstore.delete(bucket, key(gone.sha256))
+    found = services.pairs.check().findings
+    missing = [finding for finding in found if finding.code == "images_missing"]
+    assert [[example.image_id for example in one.examples] for one in missing] == [[gone.id]]
+    training = services.pairs.training_set()
+    paths = {image.image_id: image.path for image in (*training.train, *training.validation)}
+    assert paths[kept.id].read_bytes() == picture_bytes(RED)
+    assert not paths[gone.id].exists()
