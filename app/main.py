@@ -133,8 +133,19 @@ def _install_gauges(registry: CollectorRegistry, services: Services) -> None:
     waiting.set_function(lambda: services.encoders.waiting)
     stored = Gauge("beholder_index_images", "Images in this process's index.", registry=registry)
     stored.set_function(lambda: len(services.live.generation.vectors))
+    found = Gauge(
+        "beholder_index_self_recall",
+        "Share of images that found themselves after the last build.",
+        registry=registry,
+    )
+    found.set_function(lambda: _self_recall(services))
     behind = Gauge("beholder_index_problems", "What keeps the index back.", registry=registry)
     behind.set_function(lambda: len(services.live.problems))
+
+
+def _self_recall(services: Services) -> float:
+    measured = services.tender.state().description.measured
+    return 1.0 if measured is None else measured.self_recall
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -63,9 +63,7 @@ class _Field:
     read: Callable[[Json, str], Any]
 
 
-def condition(
-    expression: Json | None, collections: str | Sequence[str] | None
-) -> Condition | None:
+def condition(expression: Json | None, collections: str | Sequence[str] | None) -> Condition | None:
     """The condition of a filter and of one or several collections; None for neither.
 
     Raises FilterError, whose pointer begins at the `filter` of the request.

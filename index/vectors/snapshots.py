@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ from index.vectors.structure import Effort, Recipe
 from model import replace_durably
 
 FORMAT = "beholder-index-2"
+ABANDONED_SECONDS = 3_600
 SAFETENSORS_TYPES = {"int64": "I64", "float16": "F16", "uint8": "U8"}
 
 
@@ -64,6 +66,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
             for tensor in tensors.values():
                 file.write(tensor.data)
         replace_durably(temporary, path)
+        _clear_away(path)
     except OSError as error:
         # The folder may be what fails; the error that matters is the first.
         with contextlib.suppress(OSError):
@@ -101,6 +104,14 @@ def set_aside(path: Path) -> Path | None:
         path.replace(aside)
         return aside
     return None
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what a killed process left half written; another may be writing just now."""
+    for left in path.parent.glob(f"{path.name}.*.writing"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                left.unlink()
 
 
 def _header(facts: Mapping[str, str], tensors: Mapping[str, NDArray[Any]]) -> bytes:

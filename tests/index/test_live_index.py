@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
 from app.services import Services, open_services
 from app.settings import Settings
 from index import Query, TextPart
+from index.store.schema import EmbeddingRow
 from tests.fakes import ColourEncoder
 from tests.index.uploading import BLUE, GREEN, RED, add, names_of
 
@@ -163,3 +165,24 @@ def test_the_snapshot_folder_holds_one_file_a_version(
     services.live.save()
     files: list[Path] = list((settings.data_dir / "index").iterdir())
     assert len(files) == 1
+
+
+@pytest.mark.parametrize("damage", ["not finite", "of no length", "cut"])
+def test_a_bad_embedding_in_sql_is_left_out_and_the_others_are_found(
+    settings: Settings, load_colours: Load, damage: str
+) -> None:
+    """One row that can't be compared with anything keeps the service from nothing."""
+    with open_services(settings, load=load_colours) as services:
+        bad = add(services, RED).image
+        add(services, GREEN)
+        version = services.live.generation.version.id
+        vector = np.zeros(ColourEncoder.dimension, dtype=np.float16)
+        if damage == "not finite":
+            vector[0] = np.nan
+        with services.database.writing() as session:
+            row = session.get_one(EmbeddingRow, (bad.number, version))
+            row.vector = vector.tobytes()[: 7 if damage == "cut" else None]
+    next((settings.data_dir / "index").glob("*.safetensors")).unlink()
+    with open_services(settings, load=load_colours) as services:
+        assert search(services) == [f"{GREEN}-0.png"]
+        assert bad.number not in services.live.generation.vectors

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +134,54 @@ def test_a_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError):
         snapshots.write(path, a_snapshot(sequence=2))
     assert snapshots.read(path, model_version="v1", dimension=8).sequence == 1
+
+
+def test_a_snapshot_read_while_another_is_written_is_the_old_or_the_new(tmp_path: Path) -> None:
+    """Readers beside a writer see whole snapshots: numbers, vectors and sequence of one of them."""
+    path = tmp_path / "s"
+    snapshots.write(path, a_snapshot(0, 0))
+    stop = threading.Event()
+
+    def write() -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            snapshots.write(path, a_snapshot(turn % 5, turn % 5))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(40):
+            read = snapshots.read(path, model_version="v1", dimension=8)
+            honest = a_snapshot(read.sequence, read.sequence).state
+            np.testing.assert_array_equal(read.state.stored, honest.stored)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_full_disk_leaves_the_old_snapshot(tmp_path: Path) -> None:
+    """When the file can't grow, the one before stays, the reason is told, and nothing is left."""
+    path = tmp_path / "s"
+    snapshots.write(path, a_snapshot(sequence=1))
+    large = State(np.arange(9_000, dtype=np.int64), np.ones((9_000, 8), dtype=np.float16))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(SnapshotError, match="large"):
+            snapshots.write(path, Snapshot("v1", 2, large))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert snapshots.read(path, model_version="v1", dimension=8).sequence == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["s"]
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path) -> None:
+    """A snapshot of a gigabyte that was never finished does not stay for ever."""
+    path = tmp_path / "s"
+    left, fresh = tmp_path / "s.1.writing", tmp_path / "s.2.writing"
+    for file in (left, fresh):
+        file.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    snapshots.write(path, a_snapshot())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["s", "s.2.writing"]
