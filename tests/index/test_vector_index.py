@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from index.errors import DimensionMismatch
+from index.vectors.base import VectorIndex
 from index.vectors.faiss_index import FaissIndex
 from tests.index.vector_indexes import (
     DIMENSION,
     as_stored,
     assert_equals_brute_force,
     empty_index,
+    milvus_index,
     numbered,
     unit_vectors,
 )
@@ -23,21 +27,25 @@ from tests.index.vector_indexes import (
 KINDS = ("exact", "ivf", "hnsw")
 
 
-@pytest.fixture(params=KINDS)
-def index(request: pytest.FixtureRequest) -> FaissIndex:
+@pytest.fixture(params=[*KINDS, "milvus"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
     """An empty index of each kind."""
-    return empty_index(request.param)
+    if request.param == "milvus":
+        yield from milvus_index(tmp_path)
+    else:
+        yield empty_index(request.param)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_changes_always_equal_brute_force(index: FaissIndex, seed: int) -> None:
+def test_random_changes_always_equal_brute_force(index: VectorIndex, seed: int) -> None:
     """After any mix of additions, replacements and removals, numbers and scores are exact."""
     random = np.random.default_rng(seed)
     expected: dict[int, NDArray[np.float32]] = {}
     pool = unit_vectors(2_400, seed)
     stored = as_stored(pool)
     queries = unit_vectors(8, seed + 100)
-    for step in range(2_400):
+    # Each change of the other process's index is a request.
+    for step in range(2_400 if isinstance(index, FaissIndex) else 400):
         action = random.random()
         if action < 0.55 or not expected:
             number = step + 10
@@ -62,7 +70,7 @@ def test_random_changes_always_equal_brute_force(index: FaissIndex, seed: int) -
 
 
 @pytest.mark.parametrize("count", [1, 19, 20, 64])
-def test_an_empty_index_has_no_hits_for_any_batch_size(index: FaissIndex, count: int) -> None:
+def test_an_empty_index_has_no_hits_for_any_batch_size(index: VectorIndex, count: int) -> None:
     """Nothing is found in nothing, however many ask."""
     found = index.search(unit_vectors(count, 3), 7)
     assert found.numbers.shape == (count, 7)
@@ -72,7 +80,7 @@ def test_an_empty_index_has_no_hits_for_any_batch_size(index: FaissIndex, count:
     assert (index.search(unit_vectors(count, 3), 7).numbers == -1).all()
 
 
-def test_k_beyond_the_store_gives_every_vector_and_no_other(index: FaissIndex) -> None:
+def test_k_beyond_the_store_gives_every_vector_and_no_other(index: VectorIndex) -> None:
     """Asking for more than there is never invents an image."""
     index.put(np.arange(5, dtype=np.int64), unit_vectors(5, 6))
     found = index.search(unit_vectors(3, 7), 1_000)
@@ -98,13 +106,13 @@ def test_k_beyond_what_the_structure_proposes_gives_every_vector() -> None:
 
 @pytest.mark.parametrize("share", [0.0005, 0.001, 0.2, 0.3, 0.99])
 @pytest.mark.parametrize("scanned_rows", [0, 10_000])
-@pytest.mark.parametrize("kind", KINDS)
 def test_only_allowed_images_are_found_whichever_way_is_taken(
-    kind: str, scanned_rows: int, share: float
+    index: VectorIndex, scanned_rows: int, share: float
 ) -> None:
     """Selectors of one image and of nearly all, by a scan and through FAISS, are exact alike."""
     vectors = unit_vectors(2_000, 8)
-    index = empty_index(kind, scanned_rows=scanned_rows)
+    if isinstance(index, FaissIndex):
+        index = empty_index(index.describe().kind, scanned_rows=scanned_rows)
     index.put(np.arange(2_000, dtype=np.int64), vectors)
     allowed = set(
         np.random.default_rng(9).permutation(2_000)[: max(1, int(share * 2_000))].tolist()
@@ -114,7 +122,7 @@ def test_only_allowed_images_are_found_whichever_way_is_taken(
     assert_equals_brute_force(index, expected, unit_vectors(2, 10), 10, allowed)
 
 
-def test_the_last_of_two_vectors_for_one_number_stays(index: FaissIndex) -> None:
+def test_the_last_of_two_vectors_for_one_number_stays(index: VectorIndex) -> None:
     """A number twice in one call is one image with the later vector."""
     vectors = unit_vectors(2, 11)
     index.put(numbered(4, 4), vectors)
@@ -122,7 +130,7 @@ def test_the_last_of_two_vectors_for_one_number_stays(index: FaissIndex) -> None
     assert_equals_brute_force(index, {4: as_stored(vectors)[1]}, vectors, 2)
 
 
-def test_a_vector_of_another_model_is_refused(index: FaissIndex) -> None:
+def test_a_vector_of_another_model_is_refused(index: VectorIndex) -> None:
     """Vectors of two models are never mixed."""
     with pytest.raises(DimensionMismatch) as caught:
         index.put(numbered(1), unit_vectors(1, 12, DIMENSION + 1))
@@ -132,7 +140,7 @@ def test_a_vector_of_another_model_is_refused(index: FaissIndex) -> None:
         index.search(unit_vectors(1, 12, DIMENSION + 1), 1)
 
 
-def test_vectors_are_kept_as_they_are_stored(index: FaissIndex) -> None:
+def test_vectors_are_kept_as_they_are_stored(index: VectorIndex) -> None:
     """float16 goes in and comes out bit for bit, and `vectors` is the same of unit length."""
     stored = unit_vectors(40, 16).astype(np.float16)
     numbers = np.arange(100, 140, dtype=np.int64)
@@ -148,7 +156,7 @@ def test_vectors_are_kept_as_they_are_stored(index: FaissIndex) -> None:
     np.testing.assert_array_equal(asked, [unit[39], 0 * unit[0], unit[0], 0 * unit[0], 0 * unit[0]])
 
 
-def test_vectors_of_any_length_are_scored_as_unit_vectors(index: FaissIndex) -> None:
+def test_vectors_of_any_length_are_scored_as_unit_vectors(index: VectorIndex) -> None:
     """A score is a cosine, whatever the length that rounding or a caller left a vector with."""
     vectors = unit_vectors(50, 17)
     lengths = np.linspace(0.1, 10, 50, dtype=np.float32)[:, None]
@@ -157,15 +165,17 @@ def test_vectors_of_any_length_are_scored_as_unit_vectors(index: FaissIndex) -> 
     assert_equals_brute_force(index, expected, unit_vectors(3, 18), 50)
 
 
-def test_searches_beside_changes_never_see_a_wrong_vector(index: FaissIndex) -> None:
+def test_searches_beside_changes_never_see_a_wrong_vector(index: VectorIndex) -> None:
     """Eight threads search while two add and remove: every score is that of its own vector."""
     vectors = unit_vectors(1_400, 13)
     stored = as_stored(vectors)
     index.put(np.arange(600, dtype=np.int64), vectors[:600])
     stop = threading.Event()
+    # Each change of the other process's index is a request.
+    end = 1_400 if isinstance(index, FaissIndex) else 640
 
     def change(first: int) -> None:
-        for number in range(first, 1_400, 2):
+        for number in range(first, end, 2):
             index.put(numbered(number), vectors[number : number + 1])
             index.remove(numbered(number - 600))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from index.vectors.base import Measured, VectorIndex
 from index.vectors.faiss_index import FaissIndex
+from index.vectors.milvus_index import MilvusKeeper
 from index.vectors.structure import Effort, Recipe, Structure
 
 DIMENSION = 24
@@ -51,6 +55,14 @@ def empty_index(kind: str, *, scanned_rows: int = 0) -> FaissIndex:
     index.install(structure.tuned(efforts), NOTHING_MEASURED, scanned_rows)
     assert index.remove(numbers) == 700
     return index
+
+
+def milvus_index(folder: Path) -> Iterator[VectorIndex]:
+    """An empty collection of Milvus Lite, or a skipped test that says what is missing."""
+    pytest.importorskip("milvus_lite", reason="needs the extra `milvus`")
+    keeper = MilvusKeeper(str(folder / "milvus.db"))
+    yield keeper.empty("2026-01 a/b", DIMENSION)
+    keeper.close()
 
 
 def numbered(*numbers: int) -> NDArray[np.int64]:
