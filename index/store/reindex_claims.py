@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, CursorResult, delete, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from index.store import embeddings
@@ -57,11 +57,7 @@ def renew(session: Session, model_version: str, worker: str) -> None:
 
 def running(session: Session) -> str | None:
     """A model version of which a run is open and alive."""
-    return session.scalar(
-        select(ReindexClaimRow.model_version)
-        .where(ReindexClaimRow.last_number == 0, ReindexClaimRow.expires_at > now_of(session))
-        .limit(1)
-    )
+    return session.scalar(_open_runs(session).limit(1))
 
 
 def take(
@@ -77,7 +73,8 @@ def take(
         .where(ModelVersionRow.id == model_version)
         .with_for_update(key_share=True)
     )
-    if running(session) is None:
+    is_open = _open_runs(session).where(ReindexClaimRow.model_version == model_version).limit(1)
+    if session.scalar(is_open) is None:
         return None
     session.execute(
         delete(ReindexClaimRow).where(
@@ -127,6 +124,12 @@ def totals(session: Session, model_version: str) -> tuple[int, int]:
         ).where(ReindexClaimRow.model_version == model_version, ReindexClaimRow.is_done)
     ).one()
     return int(row[0]), int(row[1])
+
+
+def _open_runs(session: Session) -> Select[tuple[str]]:
+    return select(ReindexClaimRow.model_version).where(
+        ReindexClaimRow.last_number == 0, ReindexClaimRow.expires_at > now_of(session)
+    )
 
 
 def _first_free(

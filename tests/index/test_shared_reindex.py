@@ -115,6 +115,20 @@ def test_the_range_of_a_worker_that_died_is_taken_over(
         assert not reindex_claims.finish(session, claim, embedded=3, copied=0)
 
 
+def test_ranges_are_taken_only_of_a_version_whose_run_is_open(services: Services) -> None:
+    """That another version is being embedded opens nothing."""
+    add(services, RED)
+    opened = services.versions.to_build(None, "colour-1")
+    other = services.versions.to_build(None, "colour-2")
+    with services.database.writing() as session:
+        reindex_claims.begin(session, opened.id, "one")
+        assert reindex_claims.running(session) == opened.id
+        assert reindex_claims.take(session, other.id, "two", passing_by=(), limit=9) is None
+        assert reindex_claims.take(session, opened.id, "two", passing_by=(), limit=9) is not None
+        reindex_claims.end(session, opened.id, "one")
+        assert reindex_claims.running(session) is None
+
+
 def test_nobody_helps_a_reindex_that_was_stopped(
     services: Services, settings: Settings, load_colours: Load
 ) -> None:
