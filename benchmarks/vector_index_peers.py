@@ -141,7 +141,13 @@ def lancedb(vectors: Stored, work: Path, _texts: Floats) -> Built:
     )
 
     def ask(query: Floats, k: int, effort: int) -> list[int]:
-        search = table.search(query).distance_type("dot").limit(k).ef(effort).refine_factor(4)
+        search = (
+            table.search(query)
+            .distance_type("dot")
+            .limit(k)
+            .ef(max(effort, 4 * k))
+            .refine_factor(4)
+        )
         found: list[int] = search.select(["position"]).to_arrow()["position"].to_pylist()
         return found
 

@@ -119,7 +119,8 @@ class FaissIndex:
             matching = self._rows.live if rows is None else len(rows)
             reachable = min(k, matching)
             if reachable == 0 or len(queries) == 0:
-                return _padded(np.empty((len(queries), 0)), np.empty((len(queries), 0)), k)
+                nothing = np.empty((len(queries), 0), dtype=np.int64)
+                return _padded(nothing, nothing.astype(np.float32), k)
             if self._structure is None or (rows is not None and matching <= self._scanned_rows):
                 found, scores = self._exact(queries, reachable, rows)
             else:
@@ -267,11 +268,14 @@ class FaissIndex:
             rows = rows[allowed[rows]]
         if len(rows) == 0:
             return rows, np.empty(0, dtype=np.float32)
-        found, products = self._scan.best(
-            query[None], self._rows.stored, min(k + SPARE, len(rows)), np.sort(rows)
+        # In the order they lie in memory.
+        rows = np.sort(rows)
+        found, scores = self._scan.best_of_one(
+            query, self._rows.stored, min(k + SPARE, len(rows)), rows
         )
-        found, scores = _ordered(found, products * self._rows.scales[found], k)
-        return found[0], scores[0]
+        scores = scores * self._rows.scales[found]
+        order = np.argsort(-scores, kind="stable")[:k]
+        return found[order], scores[order]
 
     def _check(self, vectors: NDArray[Any]) -> None:
         if vectors.shape[1] != self.dimension:
@@ -295,8 +299,12 @@ def _ordered(
 
 
 def _padded(numbers: NDArray[Any], scores: NDArray[Any], k: int) -> Neighbours:
-    missing = k - numbers.shape[1]
-    return Neighbours(
-        np.pad(numbers.astype(np.int64), ((0, 0), (0, missing)), constant_values=NO_NUMBER),
-        np.pad(scores.astype(np.float32), ((0, 0), (0, missing)), constant_values=-np.inf),
+    count, width = numbers.shape
+    if width == k:
+        return Neighbours(numbers, scores)
+    padded = Neighbours(
+        np.full((count, k), NO_NUMBER, dtype=np.int64), np.full((count, k), -np.inf, np.float32)
     )
+    padded.numbers[:, :width] = numbers
+    padded.scores[:, :width] = scores
+    return padded

@@ -40,17 +40,18 @@ class FlatScan:
         `rows` are the only ones looked at. k is at most their number.
         """
         if len(queries) < QUERIES_FOR_PRODUCTS:
-            found = [self._scanned(query, stored, k, rows) for query in queries]
+            found = [self.best_of_one(query, stored, k, rows) for query in queries]
             return np.stack([r for r, _ in found]), np.stack([s for _, s in found])
         return _multiplied(queries, stored, k, rows)
 
-    def _scanned(
+    def best_of_one(
         self,
         query: NDArray[np.float32],
         stored: NDArray[np.float16],
         k: int,
         rows: NDArray[np.int64] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The same for one query (D,)."""
         scanner = self._scanner()
         query = np.ascontiguousarray(query)
         scanner.set_query(faiss.swig_ptr(query))

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 # Its stubs know neither all of its classes nor the keywords that its Python layer adds.
 _faiss: Any = faiss
 
+# With FAISS's own 40 a graph over texts' neighbours needs eight times the effort for one recall
+# (100,000 vectors, recall@10 0.99: 768 candidates, against 96).
+CONSTRUCTION = 100
+
 Family: TypeAlias = Literal["ivf", "hnsw"]
 
 
@@ -56,7 +60,9 @@ class Structure:
     @classmethod
     def trained(cls, recipe: Recipe, sample: NDArray[np.float32]) -> Structure:
         """An empty structure that has learned from `sample` (N, D)."""
-        made = faiss.index_factory(sample.shape[1], recipe.factory, faiss.METRIC_INNER_PRODUCT)
+        made: Any = faiss.index_factory(sample.shape[1], recipe.factory, faiss.METRIC_INNER_PRODUCT)
+        if recipe.family == "hnsw":
+            made.hnsw.efConstruction = CONSTRUCTION
         made.train(sample)
         return cls(recipe, made)
 

@@ -44,7 +44,7 @@ TIMED_QUERIES = 60
 IVF_DEPTHS = (8, 16, 32, 64)
 HNSW_DEPTHS = (2,)
 # FAISS warns below 39 a list.
-TRAINING_VECTORS_A_LIST = 100
+TRAINING_VECTORS_A_LIST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +175,9 @@ def _families(index: FaissIndex, goals: IndexGoals, *, is_exact_in_time: bool) -
         return []
     if goals.kind == "auto" and is_exact_in_time:
         return []
-    # Every query meets every list's centroid in float32, and that soon takes longer than the codes,
-    # sixteen to thirty times smaller, of longer lists.
-    lists = 2 ** round(math.log2(math.sqrt(size)))
+    # Every query meets every list's centroid in float32, and with more lists that takes longer than
+    # the codes, thirty times smaller, of longer ones.
+    lists = 2 ** round(math.log2(2 * math.sqrt(size)))
     lists = min(lists, max(1, size // TRAINING_VECTORS_A_LIST))
     training = lists * TRAINING_VECTORS_A_LIST
     # Of the vectors, not of what is left beyond their centroid: the fast scan's tables have eight
