@@ -211,11 +211,13 @@ export function uploadImage(file, options) {
  * Follows a stream of server-sent events; the browser comes back by itself after a break, with what it has seen last.
  * @param {string} path
  * @param {Record<string, (data: any) => void>} listeners by the event's name, each given the event's JSON
+ * @param {() => void} broken called when the browser will not come back, since something else was answered
  * @returns {() => void} ends it
  */
-export function follow(path, listeners) {
+export function follow(path, listeners, broken) {
   const stream = new EventSource(address(path));
   for (const [name, listener] of Object.entries(listeners))
     stream.addEventListener(name, (event) => listener(JSON.parse(/** @type {MessageEvent} */ (event).data)));
+  stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && broken());
   return () => stream.close();
 }

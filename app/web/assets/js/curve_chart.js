@@ -36,7 +36,11 @@ const FIRST = ["loss", "recall_at_10", "agreement", "zero_shot_top_1"];
  */
 export function curveCharts(points) {
   return measuresOf(points).flatMap((name) => {
-    const line = points.flatMap((point) => {
+    const measured = points.filter((point) => typeof point[name] === "number");
+    // Each stage of a run counts its steps from the start; the last one that measured this is drawn.
+    const stage = measured[measured.length - 1]?.stage;
+    const line = measured.flatMap((point) => {
+      if (point.stage !== stage) return [];
       const [x, y] = [point.step, point[name]];
       return typeof x === "number" && typeof y === "number" && Number.isFinite(y) ? [{ x, y }] : [];
     });

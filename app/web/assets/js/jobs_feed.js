@@ -70,17 +70,12 @@ export class JobsFeed extends EventTarget {
     this.#timer = window.setTimeout(() => this.look(), LIST_SECONDS * 1000);
   }
 
-  /** Reads a job's records from the first one on, though it has ended. @param {string} id */
-  replay(id) {
-    if (!this.#records.has(id)) this.#follow(id);
-  }
-
   /** @param {string} id */
   #follow(id) {
     if (this.#followed.has(id)) return;
     this.#records.set(id, []);
-    const end = followJob(id, {
-      job: (job) => {
+    const listeners = {
+      job: (/** @type {Job} */ job) => {
         const before = this.#jobs.get(id);
         this.#take(job);
         if (job.finished_at === null) return;
@@ -88,12 +83,13 @@ export class JobsFeed extends EventTarget {
         this.#leave(id);
         if (before?.finished_at === null) this.#end(job);
       },
-      record: (record) => {
+      record: (/** @type {JobRecord} */ record) => {
         this.#records.get(id)?.push(record);
         this.dispatchEvent(new Event("change"));
       },
-    });
-    this.#followed.set(id, end);
+    };
+    // Broken off, it is followed anew when the list is next there.
+    this.#followed.set(id, followJob(id, listeners, () => this.#leave(id)));
   }
 
   /** @param {string} id */

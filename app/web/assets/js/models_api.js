@@ -55,6 +55,10 @@ export const contactSheetAddress = (id) => address(`${modelPath(id)}/report/cont
 export const buildVersion = (id) =>
   ask(address("v1/admin/reindex"), json("POST", { model_version: id, promote: false }));
 
+/** Compares a version with the live one on the held-out pairs. @param {string} id @returns {Promise<Job>} */
+export const evaluateVersion = (id) =>
+  ask(address("v1/admin/evaluate"), json("POST", { model_version: id }));
+
 /** @param {Record<string, unknown>} settings @returns {Promise<Job>} */
 export const startFineTune = (settings) => ask(address("v1/admin/fine-tune"), json("POST", settings));
 
@@ -96,6 +100,7 @@ export const failuresAddress = (id) => address(`${jobPath(id)}/failures.tsv`).hr
 /**
  * @param {string} id
  * @param {{job: (job: Job) => void, record: (record: JobRecord) => void}} listeners
+ * @param {() => void} broken called when the stream will not go on
  * @returns {() => void} ends it
  */
-export const followJob = (id, listeners) => follow(`${jobPath(id)}/events`, listeners);
+export const followJob = (id, listeners, broken) => follow(`${jobPath(id)}/events`, listeners, broken);

@@ -79,13 +79,14 @@ export class ModelsView extends HTMLElement {
     const on = (part, type, listener) =>
       part.addEventListener(type, (event) => listener(/** @type {CustomEvent} */ (event).detail));
     on(this.#versions, "promote", (version) => this.#promote(version));
-    on(this.#versions, "build", (version) => this.#build(version));
+    on(this.#versions, "build", (version) => this.#start(() => service.buildVersion(version.id)));
+    on(this.#versions, "evaluate", (version) => this.#start(() => service.evaluateVersion(version.id)));
     on(this.#versions, "delete", (version) => this.#delete(version));
     on(this.#versions, "report", (version) => this.#showReport(version));
     on(this.#versions, "rollback", () => this.#rollBack());
     on(this.#versions, "register", (source) => this.#register(source));
     on(this.#report, "close", () => this.#report.hide());
-    on(this.#form, "start", (settings) => this.#fineTune(settings));
+    on(this.#form, "start", (settings) => this.#start(() => service.startFineTune(settings)));
     on(this.#pairs, "checked", (check) => this.#form.show(check));
     on(this.#pairs, "problem", (problem) => this.#tell(problem));
     on(this.#jobs, "problem", (problem) => this.#tell(problem));
@@ -122,10 +123,10 @@ export class ModelsView extends HTMLElement {
     });
   }
 
-  /** @param {Version} version */
-  async #build(version) {
+  /** @param {() => Promise<Job>} ask asks for a job */
+  async #start(ask) {
     await this.#guarded("Not started", async () => {
-      await this.#feed.look(await service.buildVersion(version.id));
+      await this.#feed.look(await ask());
       await this.#loadVersions();
     });
   }
@@ -142,25 +143,20 @@ export class ModelsView extends HTMLElement {
 
   /** @param {string} source */
   async #register(source) {
+    this.#versions.wait(true);
     await this.#guarded("Not registered", async () => {
       const version = await service.registerModel(source);
       this.#versions.clearSource();
       this.#say(`${version.id} is registered; embed the images to make it ready`);
       await this.#loadVersions();
     });
+    this.#versions.wait(false);
   }
 
   /** @param {Version} version */
   async #showReport(version) {
     await this.#guarded("The report can't be shown", async () => {
       this.#report.show(version, await service.getReport(version.id));
-    });
-  }
-
-  /** @param {Record<string, unknown>} settings */
-  async #fineTune(settings) {
-    await this.#guarded("Not started", async () => {
-      await this.#feed.look(await service.startFineTune(settings));
     });
   }
 

@@ -16,7 +16,10 @@ const ORIGIN_WORDS = {
   "fine-tune": "fine-tuned here",
 };
 
-/** Announces `promote`, `build`, `delete` and `report` with a version, `rollback`, and `register` with a source. */
+/**
+ * Announces `promote`, `build`, `evaluate`, `delete` and `report` with a version, `rollback`, and `register` with a
+ * source.
+ */
 export class VersionList extends HTMLElement {
   #list = element("ul", { class: "versions" });
   #rollBack = element(
@@ -34,6 +37,8 @@ export class VersionList extends HTMLElement {
     spellcheck: "false",
   });
 
+  #register = element("button", { class: "button" }, "Register");
+
   connectedCallback() {
     const form = element(
       "form",
@@ -46,13 +51,19 @@ export class VersionList extends HTMLElement {
       },
       element("label", { for: "model-source", class: "spoken" }, "Model to register"),
       this.#source,
-      element("button", { class: "button" }, "Register"),
+      this.#register,
     );
     this.append(
       element("div", { class: "section-head" }, element("h2", {}, "Versions"), this.#rollBack),
       this.#list,
       form,
     );
+  }
+
+  /** A checkpoint is read and copied, which takes a while. @param {boolean} isRegistering */
+  wait(isRegistering) {
+    this.#register.disabled = isRegistering;
+    this.#register.textContent = isRegistering ? "Registering …" : "Register";
   }
 
   /** The source was taken: the field is free for the next. */
@@ -106,6 +117,7 @@ export class VersionList extends HTMLElement {
         version.metrics.fine_tune && button("report", "Report"),
         (state === "ready" || state === "retired") && button("promote", "Promote"),
         (state === "building" || state === "retired") && button("build", "Embed the images"),
+        (state === "ready" || state === "retired") && button("evaluate", "Compare"),
         state !== "live" && button("delete", "Delete"),
       ),
     );
