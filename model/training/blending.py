@@ -50,6 +50,6 @@ def choose_blend(blends: Sequence[Blend], before: Verdict, allowed: AllowedFalls
     ]
     if not allowed_ones:
         return max(measured, key=lambda blend: blend.verdict.agreement)
-    best = max(blend.verdict.goal_at(0) for blend in allowed_ones)
-    near = [blend for blend in allowed_ones if blend.verdict.goal_at(0) >= best - _NEARLY]
+    best = max(blend.verdict.worth() for blend in allowed_ones)
+    near = [blend for blend in allowed_ones if blend.verdict.worth() >= best - _NEARLY]
     return min(near, key=lambda blend: blend.share)

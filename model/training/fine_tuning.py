@@ -207,7 +207,7 @@ class _Run:
                 with trainer.averaged():
                     verdict = self._judged(are_towers_new=stage == "towers")
                 if self.processes.is_first:
-                    best.consider(done, verdict.goal_at(done), trainer.averages)
+                    best.consider(done, verdict.worth(done), trainer.averages)
                 is_over = bool(self.processes.agree(best.is_over(done)))
                 figures |= verdict.figures()
                 message = f"{message}, {verdict}"

@@ -12,6 +12,8 @@ from model.training.evaluation import Retrieval, accuracy, retrieval
 from model.training.pairing import Pairing
 
 _HITS = 10
+# What a share of everyday hits is worth, in shares of held-out photos.
+_AGREEMENT_WORTH = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,15 @@ class Verdict:
     agreement: float
     general: Retrieval | None = None
 
-    def goal_at(self, step: int) -> float:
-        """The figure to choose a step by; without held-out pairs a later step is better."""
-        return float(step) if self.measures is None else self.measures.goal
+    def worth(self, step: int = 0) -> float:
+        """The figure to choose by; without held-out pairs a later step is better.
+
+        Agreement decides between what serves the held-out pairs about as well: while the heads go
+        on learning it comes back, and a few photos more or less are noise.
+        """
+        if self.measures is None:
+            return float(step)
+        return self.measures.goal + _AGREEMENT_WORTH * self.agreement
 
     def figures(self) -> dict[str, float]:
         """Flat figures by name, for a curve."""

@@ -99,3 +99,10 @@ def test_blend_is_the_straight_line_between_two_states() -> None:
     between = lerped(start, end, 0.25)
     assert between["weight"].tolist() == [0.25, 2.5]
     assert between["counter"].item() == 3
+
+
+def test_agreement_decides_between_steps_that_serve_the_pairs_alike() -> None:
+    """A little more agreement outweighs nothing but noise; without pairs the last step is best."""
+    assert verdict(0.700, 0.7).worth() > verdict(0.702, 0.5).worth()
+    assert verdict(0.75, 0.5).worth() > verdict(0.70, 0.7).worth()
+    assert verdict(None).worth(7) > verdict(None).worth(6)
