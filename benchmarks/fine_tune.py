@@ -123,7 +123,7 @@ def few_pairs(
 ) -> None:
     """Measure every size and draw the gain by size; the other photos after the first draw alone."""
     rows: list[dict[str, Any]] = []
-    for size in options.sizes:
+    for size in sorted(options.sizes):
         found: list[float] = []
         row: dict[str, Any] = {"pairs": size}
         for draw in range(DRAWS):
