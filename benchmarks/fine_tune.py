@@ -77,10 +77,8 @@ def main() -> None:
         minutes = (time.perf_counter() - began) / 60
         after = measured(str(out), options)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        for drawing in ("curves", "contact-sheet"):
-            shutil.copyfile(
-                done.report / f"{drawing}.png", RESULTS / f"{options.name}-{drawing}.png"
-            )
+        # Not the contact sheet: the photos are their owner's.
+        shutil.copyfile(done.report / "curves.png", RESULTS / f"{options.name}.png")
     rows = [{"measure": name, "before": before[name], "after": after[name]} for name in before]
     rows.append(
         {"measure": "everyday hits that stay", "before": 1.0, "after": done.after.agreement}
