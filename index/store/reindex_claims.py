@@ -126,7 +126,7 @@ def totals(session: Session, model_version: str) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _open_runs(session: Session) -> Select[tuple[str]]:
+def _open_runs(session: Session) -> Select[str]:
     return select(ReindexClaimRow.model_version).where(
         ReindexClaimRow.last_number == 0, ReindexClaimRow.expires_at > now_of(session)
     )
