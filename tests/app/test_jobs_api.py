@@ -125,7 +125,7 @@ async def test_images_uploaded_during_a_reindex_are_found_after_it(
     client: httpx.AsyncClient, services_of: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Uploads, deletions and searches go on while it runs, and none is lost by the switch."""
-    monkeypatch.setattr("index.reindexer.IMAGES_PER_BATCH", 2)
+    monkeypatch.setattr("index.reembedding.IMAGES_PER_CLAIM", 2)
     ids = [(await upload(client, picture_bytes(seed=n)))["id"] for n in range(8)]
     job = await started_reindex(client)
     working = threading.Event()
@@ -218,7 +218,7 @@ async def test_a_running_job_is_cancelled_soon(
 ) -> None:
     """The worker hears of it at its next report; searches are answered by the version before."""
     monkeypatch.setattr("app.jobs.progress.BEAT_SECONDS", 0.02)
-    monkeypatch.setattr("index.reindexer.IMAGES_PER_BATCH", 1)
+    monkeypatch.setattr("index.reembedding.IMAGES_PER_CLAIM", 1)
     for seed in range(4):
         await upload(client, picture_bytes(seed=seed))
     live = services_of.live.generation
