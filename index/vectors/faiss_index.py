@@ -50,10 +50,14 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Rows of an index: `numbers` (N,), -1 where the image was removed, and `stored` (N, D)."""
+    """Rows of an index: `numbers` (N,), -1 where the image was removed, and `stored` (N, D).
+
+    `scales` (N,) are what makes the stored vectors of unit length.
+    """
 
     numbers: Numbers
     stored: StoredVectors
+    scales: NDArray[np.float32]
     built: Built | None = None
 
 
@@ -153,12 +157,17 @@ class FaissIndex:
         with self._lock.reading():
             structure = self._structure
             if structure is None:
-                numbers, stored = self._rows.contents(is_settled=False)
-                return State(numbers, stored)
+                used = self._rows.used
+                return State(
+                    self._rows.numbers[:used].copy(),
+                    self._rows.stored[:used].copy(),
+                    self._rows.scales[:used].copy(),
+                )
             used = self._rows.used
             return State(
                 self._rows.numbers[:used].copy(),
                 self._rows.stored[:used],
+                self._rows.scales[:used],
                 Built(
                     structure.recipe,
                     structure.efforts,
@@ -172,7 +181,7 @@ class FaissIndex:
     def restored(cls, dimension: int, state: State) -> FaissIndex:
         """The index that had this state. Raises ValueError when FAISS can't read the structure."""
         index = cls(dimension)
-        index._rows.fill(state.numbers, state.stored)
+        index._rows.fill(state.numbers, state.stored, state.scales)
         if state.built is not None:
             built = state.built
             index._structure = Structure.loaded(built.recipe, built.content, built.efforts)

@@ -67,15 +67,16 @@ class Rows:
         stored = self.stored[: self.used]
         return self.numbers[: self.used].copy(), stored if is_settled else stored.copy()
 
-    def fill(self, numbers: Numbers, stored: StoredVectors) -> None:
-        """Take over rows (N, D) as they are, numbered -1 where nothing is to be found."""
+    def fill(self, numbers: Numbers, stored: StoredVectors, scales: NDArray[np.float32]) -> None:
+        """Take rows (N, D) and their scales (N,) as they are; -1 for rows of nothing."""
         assert self.used == 0, "only an empty block is filled"
+        # With room to grow, so that the first addition after a start has nothing to move.
         self._grow(len(numbers), int(numbers.max(initial=0)))
-        rows = np.arange(len(numbers))
-        self._write(rows, stored)
         self.numbers[: len(numbers)] = numbers
+        self.stored[: len(numbers)] = stored
+        self.scales[: len(numbers)] = scales
         is_live = numbers != NO_NUMBER
-        self._row_of[numbers[is_live]] = rows[is_live]
+        self._row_of[numbers[is_live]] = np.flatnonzero(is_live)
         self.used = len(numbers)
         self.live = int(is_live.sum())
 

@@ -29,7 +29,7 @@ from model import replace_durably
 
 FORMAT = "beholder-index-2"
 ABANDONED_SECONDS = 3_600
-SAFETENSORS_TYPES = {"int64": "I64", "float16": "F16", "uint8": "U8"}
+SAFETENSORS_TYPES = {"int64": "I64", "float32": "F32", "float16": "F16", "uint8": "U8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
     tensors: dict[str, NDArray[Any]] = {
         "numbers": np.ascontiguousarray(state.numbers),
         "vectors": np.ascontiguousarray(state.stored, dtype=np.float16),
+        "scales": np.ascontiguousarray(state.scales, dtype=np.float32),
     }
     facts = {
         "format": FORMAT,
@@ -82,17 +83,17 @@ def read(path: Path, *, model_version: str, dimension: int) -> Snapshot:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         sequence = int(facts["sequence"])
         checksum = facts.pop("sha256")
-        numbers, stored = tensors["numbers"], tensors["vectors"]
+        numbers, stored, scales = tensors["numbers"], tensors["vectors"], tensors["scales"]
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise SnapshotError(path, f"it can't be read ({error})") from error
     if facts.get("format") != FORMAT or facts.get("model_version") != model_version:
         raise SnapshotError(path, "it is not a snapshot of this model version")
-    if stored.shape != (len(numbers), dimension):
+    if stored.shape != (len(numbers), dimension) or scales.shape != numbers.shape:
         raise SnapshotError(path, f"it holds {stored.shape} instead of (N, {dimension})")
     if checksum != _checksum(facts, tensors):
         raise SnapshotError(path, "its checksum does not fit")
     built = _built(facts["built"], tensors.get("structure"))
-    return Snapshot(model_version, sequence, State(numbers, stored, built))
+    return Snapshot(model_version, sequence, State(numbers, stored, scales, built))
 
 
 def set_aside(path: Path) -> Path | None:

@@ -28,7 +28,8 @@ def a_snapshot(sequence: int = 7, seed: int = 1) -> Snapshot:
     """Thirty vectors of eight components."""
     vectors = np.random.default_rng(seed).normal(size=(30, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    state = State(np.arange(100, 130, dtype=np.int64), vectors.astype(np.float16))
+    scales = np.ones(30, dtype=np.float32)
+    state = State(np.arange(100, 130, dtype=np.int64), vectors.astype(np.float16), scales)
     return Snapshot("v1", sequence, state)
 
 
@@ -46,7 +47,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_an_empty_index_has_a_snapshot_too(tmp_path: Path) -> None:
     """A store whose last image was deleted starts from its snapshot."""
-    state = State(np.empty(0, dtype=np.int64), np.empty((0, 8), dtype=np.float16))
+    nothing = np.empty(0, dtype=np.float32)
+    state = State(nothing.astype(np.int64), np.empty((0, 8), dtype=np.float16), nothing)
     snapshots.write(tmp_path / "s", Snapshot("v1", 3, state))
     read = snapshots.read(tmp_path / "s", model_version="v1", dimension=8)
     assert len(read.state.numbers) == 0
@@ -164,7 +166,8 @@ def test_a_full_disk_leaves_the_old_snapshot(tmp_path: Path) -> None:
     """When the file can't grow, the one before stays, the reason is told, and nothing is left."""
     path = tmp_path / "s"
     snapshots.write(path, a_snapshot(sequence=1))
-    large = State(np.arange(9_000, dtype=np.int64), np.ones((9_000, 8), dtype=np.float16))
+    vectors = np.ones((9_000, 8), dtype=np.float16)
+    large = State(np.arange(9_000, dtype=np.int64), vectors, vectors[:, 0].astype(np.float32))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
