@@ -76,7 +76,8 @@ def report_of(
         "data_sha256": run.data_sha256,
         "fingerprint": run.fingerprint,
         "settings": {
-            "start": settings.start,
+            # The name alone: strangers read the report, and need not know the server's folders.
+            "start": Path(settings.start).name,
             "trained": settings.trained,
             "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate,

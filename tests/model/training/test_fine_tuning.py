@@ -148,6 +148,7 @@ def test_report_has_what_one_asks_afterwards(tmp_path: Path) -> None:
     """Settings, data, figures before and after, curves and queries, and two pictures."""
     done = fine_tune(tuning.settings(tmp_path, steps=40), nothing)
     report = json.loads((done.report / "report.json").read_text())
+    assert "/" not in report["settings"]["start"], "strangers read it"
     assert report["pairs"] == {
         "train_images": 24,
         "train_texts": 4 * 6 - 4,
