@@ -64,8 +64,8 @@ class JobQueue:
         shown = found[:limit]
         return JobPage(shown, cursors.pack({"n": shown[-1].number}) if len(found) > limit else None)
 
-    def records(self, job_id: str, *, after: int, limit: int) -> list[JobRecord]:
-        """Up to `limit` entries of the job's log after the number `after`. Raises NotFound."""
+    def records(self, job_id: str, *, after: int, limit: int | None = None) -> list[JobRecord]:
+        """Entries of the job's log after the number `after`, `limit` at most. Raises NotFound."""
         with self._database.reading() as session:
             return job_records.since(session, job_id, after=after, limit=limit)
 

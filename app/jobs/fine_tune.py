@@ -31,6 +31,8 @@ from model import (
 )
 
 ORIGIN = "fine-tune"
+# The name of the job's records that are points of its curves.
+CURVE = "curve"
 # A run that failed keeps its last checkpoint for so long.
 FAILED_RUN_DAYS = 7
 # What a stage of training counts, where it is not steps.
@@ -89,6 +91,12 @@ class _Run:
         self.folder = folder
         self.kept: dict[str, Any] = dict(progress.checkpoint or {})
         self.allowed = AllowedFalls(**job.arguments["allowed"])
+        # A run that goes on from its last checkpoint measures once more what came after it.
+        self.recorded = {
+            (record.data["stage"], record.data["step"])
+            for record in services.jobs.records(job.id, after=0)
+            if record.name == CURVE
+        }
 
     def result(self) -> dict[str, Any]:
         """Every phase that is not done yet, and what came of all."""
@@ -226,7 +234,10 @@ class _Run:
 
     def _heard(self, heard: FineTuneProgress) -> None:
         if heard.figures is not None and heard.is_measured:
-            self.progress.record("curve", {"stage": heard.stage, **heard.figures})
+            point = (heard.stage, heard.figures["step"])
+            if point not in self.recorded:
+                self.progress.record(CURVE, {"stage": heard.stage, **heard.figures})
+                self.recorded.add(point)
         unit = UNITS.get(heard.stage, "steps")
         if self.progress.report(heard.done, heard.total, unit=unit, message=heard.stage):
             raise Cancelled

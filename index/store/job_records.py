@@ -30,8 +30,8 @@ def append(session: Session, job_id: str, worker: str, name: str, data: dict[str
     session.add(JobRecordRow(job_number=row.number, name=name, data=data, at=now_of(session)))
 
 
-def since(session: Session, job_id: str, *, after: int, limit: int) -> list[JobRecord]:
-    """Up to `limit` entries after the number `after`, oldest first. Raises NotFound."""
+def since(session: Session, job_id: str, *, after: int, limit: int | None) -> list[JobRecord]:
+    """Entries after the number `after`, oldest first, `limit` at most. Raises NotFound."""
     job = row_of(session, job_id, lock=False)
     rows = session.scalars(
         select(JobRecordRow)

@@ -15,7 +15,8 @@ from app.jobs import fine_tune
 from app.jobs.worker import Worker
 from app.services import Services, open_services
 from app.settings import Settings
-from index import ImageName, Job, JobQueue, TableLine
+from index import Cancelled, ImageName, Job, JobQueue, TableLine
+from model.training.trainer import Trainer
 from tests.index.uploading import an_upload
 from tests.model import tiny
 from tests.pictures import picture_bytes
@@ -90,6 +91,27 @@ def test_stopped_fine_tune_goes_on_where_it_was(services: Services) -> None:
         for result in (done.result, whole.result)
     ]
     assert weights[0] == weights[1]
+
+
+def test_point_measured_before_an_end_without_checkpoint_is_told_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after the last checkpoint is measured again, and recorded once."""
+    job = started(services, steps=60)
+    save = Trainer.save
+
+    def stopped(trainer: Trainer) -> None:
+        if trainer.step == 40:
+            raise Cancelled
+        save(trainer)
+
+    monkeypatch.setattr(Trainer, "save", stopped)
+    assert Worker(services).run_once()
+    assert services.jobs.get(job.id).state == "queued"
+    monkeypatch.setattr(Trainer, "save", save)
+    assert Worker(services).run_once()
+    steps = [record.data["step"] for record in services.jobs.records(job.id, after=0)]
+    assert steps == [20, 40, 60]
 
 
 def test_cancelled_fine_tune_leaves_nothing_behind(services: Services) -> None:
