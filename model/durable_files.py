@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write to a temporary name beside `path`, flush to the disk, rename over it."""
+    with writing_durably(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def writing_durably(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which becomes the one at `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
         # mkstemp makes the file private; what we write is as readable as its folder says.
         temporary.chmod(0o644)
         replace_durably(temporary, path)

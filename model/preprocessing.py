@@ -5,7 +5,7 @@ Shape letters: N pictures, S side of the square input.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -29,6 +29,16 @@ class Preprocessing:
     fit: Fit
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `asdict`. Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            image_size=int(values["image_size"]),
+            fit=values["fit"],
+            mean=_three(values["mean"]),
+            deviation=_three(values["deviation"]),
+        )
 
     def __post_init__(self) -> None:
         if not 1 <= self.image_size <= 4096:
@@ -67,6 +77,11 @@ def to_tensor(pixels: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing)
     mean = torch.tensor(preprocessing.mean).view(3, 1, 1) * 255
     deviation = torch.tensor(preprocessing.deviation).view(3, 1, 1) * 255
     return batch.sub_(mean).div_(deviation)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
 
 
 def _resize(

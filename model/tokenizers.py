@@ -3,8 +3,10 @@
 Shape letters: N texts, L positions.
 """
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Literal, Self, get_args
 
 import torch
 from tokenizers import Tokenizer as LibraryTokenizer
@@ -13,6 +15,40 @@ from torch import Tensor
 from model.errors import EmptyText, TextTooLong
 
 MAXIMUM_CHARACTERS = 10_000
+
+Padding = Literal["longest", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSettings:
+    """How a text becomes token ids; it travels with the weights and is never guessed.
+
+    `definition` is the JSON text of the `tokenizers` library; padding and truncation settings in it
+    are dropped, since the encoder owns both. `padding` is "full" for towers that also attend to
+    padding and were trained on texts filled up with `pad_id` to the context length, "longest" for
+    all that pass it over.
+    """
+
+    definition: str
+    padding: Padding = "longest"
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        if self.padding not in get_args(Padding):
+            raise ValueError(f"padding {self.padding!r} is none of {', '.join(get_args(Padding))}")
+
+    def to_json(self) -> str:
+        """The text for a checkpoint's header: the definition alone where nothing else is told."""
+        is_plain = self == TokenizerSettings(self.definition)
+        return self.definition if is_plain else json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`. Raises TypeError or ValueError for anything else."""
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError("the tokenizer is no JSON object")
+        return cls(**values) if "definition" in values else cls(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +62,15 @@ class Tokens:
 class Tokenizer:
     """The tokenizer that belongs to a text tower; safe to use from several threads at once."""
 
-    def __init__(self, definition: str, context_length: int) -> None:
-        """`definition` is the JSON text of the `tokenizers` library; ValueError for anything else.
-
-        Padding and truncation settings in it are dropped: the encoder owns both.
-        """
+    def __init__(self, settings: TokenizerSettings, context_length: int) -> None:
+        """Raises ValueError when the definition is none that the library reads."""
         try:
-            tokenizer = LibraryTokenizer.from_str(definition)
+            tokenizer = LibraryTokenizer.from_str(settings.definition)
         except Exception as error:  # The library raises bare Exception for any malformed text.
             raise ValueError(f"no tokenizer definition: {error}") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self.definition = definition
+        self.settings = settings
         self.context_length = context_length
         self._tokenizer = tokenizer
 
@@ -54,6 +87,8 @@ class Tokenizer:
             is_over = len(ids) > self.context_length
             if is_over:
                 ids = [*ids[: self.context_length - 1], ids[-1]]
+            elif self.settings.padding == "full":
+                ids = [*ids, *[self.settings.pad_id] * (self.context_length - len(ids))]
             tokens.append(Tokens(tuple(ids), is_over))
         return tokens
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from model.checkpoints import Checkpoint, write_checkpoint
 from model.encoder import native_precision
 from model.errors import TrainingError
-from model.tokenizers import Tokenizer
+from model.tokenizers import Tokenizer, TokenizerSettings
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms
 from model.training.activations import Activations, Seen, finish_views, take_views
@@ -73,7 +73,7 @@ class _Run:
         self.model = architecture.build()
         image_state, self.classifier = read_image_backbone()
         text_state, definition = read_text_backbone(architecture.text.positions)
-        self.tokenizer = Tokenizer(definition, architecture.text.positions)
+        self.tokenizer = Tokenizer(TokenizerSettings(definition), architecture.text.positions)
         fresh = {
             name: tensor
             for name, tensor in self.model.image_tower.state_dict().items()
@@ -178,8 +178,10 @@ class _Run:
 
     def write(self, state: dict[str, Tensor]) -> str:
         """Write the checkpoint; gives its fingerprint."""
+        # Half precision takes nothing that embeddings show, and the file ships with the program.
+        halves = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
         checkpoint = Checkpoint(
-            NAME, ARCHITECTURES[NAME], PREPROCESSING[NAME], self.tokenizer.definition, state
+            NAME, ARCHITECTURES[NAME], PREPROCESSING[NAME], self.tokenizer.settings, halves
         )
         return write_checkpoint(checkpoint, self.settings.out)
 

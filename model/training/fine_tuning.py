@@ -157,7 +157,9 @@ class _Run:
         fold_heads(model)
         fingerprint = ""
         if self.processes.is_first:
-            tuned = dataclasses.replace(self.checkpoint, tensors=model.state_dict())
+            stored = self.checkpoint.tensors
+            state = {name: t.to(stored[name].dtype) for name, t in model.state_dict().items()}
+            tuned = dataclasses.replace(self.checkpoint, tensors=state)
             fingerprint = write_checkpoint(tuned, settings.out)
         done_run = FineTuned(
             path=settings.out,

@@ -1,6 +1,7 @@
 """The model's own file format: round trips, and everything that is refused."""
 
 import dataclasses
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from model.checkpoints import build_model, read_checkpoint, write_checkpoint
 from model.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotFound
+from model.tokenizers import TokenizerSettings
 from tests.model import tiny
 
 
@@ -22,16 +24,20 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_round_trip_keeps_every_bit_in_half_precision(path: Path) -> None:
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.bfloat16])
+def test_round_trip_keeps_every_bit_and_the_precision(path: Path, precision: torch.dtype) -> None:
     """What is read is what was written, and writing it again gives the same file."""
+    original = tiny.checkpoint(precision=precision)
+    write_checkpoint(original, path)
     checkpoint, fingerprint = read_checkpoint(path)
-    original = tiny.checkpoint()
+    assert fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()
     assert checkpoint.architecture == original.architecture
     assert checkpoint.preprocessing == original.preprocessing
     assert checkpoint.tokenizer == original.tokenizer
+    assert checkpoint.tensors.keys() == original.tensors.keys()
     for name, tensor in original.tensors.items():
-        expected = tensor.half() if tensor.is_floating_point() else tensor
-        assert torch.equal(checkpoint.tensors[name], expected)
+        assert checkpoint.tensors[name].dtype == tensor.dtype
+        assert torch.equal(checkpoint.tensors[name], tensor)
     again = path.with_name("again.safetensors")
     assert write_checkpoint(checkpoint, again) == fingerprint
     assert again.read_bytes() == path.read_bytes()
@@ -124,7 +130,7 @@ def test_tensors_that_do_not_fit_are_named() -> None:
 def test_a_failed_write_leaves_the_old_file(path: Path) -> None:
     """The new file takes the name only when it is whole; no temporary file stays behind."""
     before = path.read_bytes()
-    broken = dataclasses.replace(tiny.checkpoint(), tokenizer="\ud800")
+    broken = dataclasses.replace(tiny.checkpoint(), tokenizer=TokenizerSettings("\ud800"))
     with pytest.raises(UnicodeEncodeError):
         write_checkpoint(broken, path)
     assert path.read_bytes() == before

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import EmptyText, TextTooLong
-from model.tokenizers import MAXIMUM_CHARACTERS, Tokenizer, pad
+from model.tokenizers import MAXIMUM_CHARACTERS, Tokenizer, TokenizerSettings, pad
 from tests.model import tiny
 
 START, END = 2, 3
-TOKENIZER = Tokenizer(tiny.tokenizer_definition(), context_length=12)
+TOKENIZER = Tokenizer(tiny.tokenizer_settings(), context_length=12)
 
 
 def test_long_text_is_cut_at_a_token_and_keeps_its_end() -> None:
@@ -73,4 +73,4 @@ def test_padding_reaches_the_longest_text_only() -> None:
 def test_foreign_text_is_no_tokenizer() -> None:
     """A definition that the library cannot read is a ValueError with the reason."""
     with pytest.raises(ValueError, match="no tokenizer definition"):
-        Tokenizer("{}", context_length=12)
+        Tokenizer(TokenizerSettings("{}"), context_length=12)

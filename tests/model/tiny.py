@@ -7,6 +7,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from model.checkpoints import Checkpoint, write_checkpoint
 from model.preprocessing import Preprocessing
+from model.tokenizers import TokenizerSettings
 from model.towers.attention_pooling import AttentionPoolConfig
 from model.towers.bert import BertConfig
 from model.towers.efficientnet_lite import EfficientNetLiteConfig, StageConfig
@@ -37,8 +38,8 @@ PREPROCESSING = Preprocessing(
 )
 
 
-def tokenizer_definition() -> str:
-    """A word-piece tokenizer that knows `WORDS`, as the JSON text that checkpoints hold."""
+def tokenizer_settings() -> TokenizerSettings:
+    """A word-piece tokenizer that knows `WORDS`."""
     specials = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     vocabulary = {token: index for index, token in enumerate((*specials, *WORDS))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -48,10 +49,10 @@ def tokenizer_definition() -> str:
         single="[CLS] $A [SEP]",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
-    return tokenizer.to_str()
+    return TokenizerSettings(tokenizer.to_str())
 
 
-def checkpoint(seed: int = 0) -> Checkpoint:
+def checkpoint(seed: int = 0, precision: torch.dtype = torch.float32) -> Checkpoint:
     """A checkpoint whose weights are random, batch-norm statistics and all."""
     torch.manual_seed(seed)
     model = ARCHITECTURE.build()
@@ -61,9 +62,13 @@ def checkpoint(seed: int = 0) -> Checkpoint:
     }
     for name in ("image_projection.outer.weight", "text_projection.outer.weight"):
         state[name] = torch.randn_like(state[name]) * 0.1
-    return Checkpoint("tiny", ARCHITECTURE, PREPROCESSING, tokenizer_definition(), state)
+    stored = {
+        name: tensor.to(precision) if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+    }
+    return Checkpoint("tiny", ARCHITECTURE, PREPROCESSING, tokenizer_settings(), stored)
 
 
 def write(path: Path, seed: int = 0) -> str:
-    """Write the checkpoint and give its fingerprint."""
-    return write_checkpoint(checkpoint(seed), path)
+    """Write the checkpoint in half precision, as models ship, and give its fingerprint."""
+    return write_checkpoint(checkpoint(seed, torch.float16), path)

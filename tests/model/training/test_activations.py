@@ -20,7 +20,7 @@ from model.training.texts import read_texts, text_chunks
 from tests.model import tiny
 
 BLOCKS, VIEWS = 2, 3
-TOKENIZER = Tokenizer(tiny.tokenizer_definition(), context_length=12)
+TOKENIZER = Tokenizer(tiny.tokenizer_settings(), context_length=12)
 
 
 def nothing(done: int, total: int) -> None:
