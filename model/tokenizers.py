@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as LibraryTokenizer
 from torch import Tensor
 
 from model.errors import EmptyText, TextTooLong
+from model.text_cleaning import Cleaning, clean
 
 MAXIMUM_CHARACTERS = 10_000
 
@@ -23,19 +24,24 @@ Padding = Literal["longest", "full"]
 class TokenizerSettings:
     """How a text becomes token ids; it travels with the weights and is never guessed.
 
-    `definition` is the JSON text of the `tokenizers` library; padding and truncation settings in it
-    are dropped, since the encoder owns both. `padding` is "full" for towers that also attend to
-    padding and were trained on texts filled up with `pad_id` to the context length, "longest" for
-    all that pass it over.
+    `definition` is the JSON text of the `tokenizers` library, which sees a text after `cleaning`;
+    padding and truncation settings in it are dropped, since the encoder owns both. `padding` is
+    "full" for towers that also attend to padding and were trained on texts filled up with `pad_id`
+    to the context length, "longest" for all that pass it over.
     """
 
     definition: str
+    cleaning: Cleaning = "none"
     padding: Padding = "longest"
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        if self.padding not in get_args(Padding):
-            raise ValueError(f"padding {self.padding!r} is none of {', '.join(get_args(Padding))}")
+        for name, value, known in (
+            ("cleaning", self.cleaning, get_args(Cleaning)),
+            ("padding", self.padding, get_args(Padding)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
 
     def to_json(self) -> str:
         """The text for a checkpoint's header: the definition alone where nothing else is told."""
@@ -70,6 +76,8 @@ class Tokenizer:
             raise ValueError(f"no tokenizer definition: {error}") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        # Start and end come from the template alone: no text may end itself early.
+        tokenizer.encode_special_tokens = True
         self.settings = settings
         self.context_length = context_length
         self._tokenizer = tokenizer
@@ -80,13 +88,14 @@ class Tokenizer:
         Raises EmptyText for a text without a visible character, TextTooLong over
         `MAXIMUM_CHARACTERS`.
         """
-        checked = [_checked(text) for text in texts]
+        checked = [_checked(text, self.settings.cleaning) for text in texts]
         tokens = []
         for encoding in self._tokenizer.encode_batch(checked):
             ids = encoding.ids
             is_over = len(ids) > self.context_length
             if is_over:
-                ids = [*ids[: self.context_length - 1], ids[-1]]
+                end = _special_tokens_at_end(encoding.special_tokens_mask)
+                ids = [*ids[: self.context_length - end], *ids[len(ids) - end :]]
             elif self.settings.padding == "full":
                 ids = [*ids, *[self.settings.pad_id] * (self.context_length - len(ids))]
             tokens.append(Tokens(tuple(ids), is_over))
@@ -104,11 +113,15 @@ def pad(tokens: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
     return ids, is_token
 
 
-def _checked(text: str) -> str:
+def _special_tokens_at_end(mask: Sequence[int]) -> int:
+    return next((count for count, is_special in enumerate(reversed(mask)) if not is_special), 0)
+
+
+def _checked(text: str, cleaning: Cleaning) -> str:
     if len(text) > MAXIMUM_CHARACTERS:
         raise TextTooLong(len(text), MAXIMUM_CHARACTERS)
     # A lone surrogate is no character and cannot cross into the library, which takes UTF-8.
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = clean(text.encode("utf-8", "replace").decode("utf-8"), cleaning)
     if not any(character.isprintable() and not character.isspace() for character in text):
         raise EmptyText
     return text

@@ -1,5 +1,8 @@
 """Text to token ids."""
 
+import dataclasses
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +77,51 @@ def test_foreign_text_is_no_tokenizer() -> None:
     """A definition that the library cannot read is a ValueError with the reason."""
     with pytest.raises(ValueError, match="no tokenizer definition"):
         Tokenizer(TokenizerSettings("{}"), context_length=12)
+
+
+def test_full_padding_fills_the_context_with_tokens_that_count() -> None:
+    """Towers that attend to padding get every text at the context length, as they were trained."""
+    settings = dataclasses.replace(tiny.tokenizer_settings(), padding="full", pad_id=4)
+    short, cut = Tokenizer(settings, context_length=12)(["a dog", "dog " * 20])
+    assert short.ids == (*TOKENIZER(["a dog"])[0].ids, *[4] * 8)
+    assert len(cut.ids) == 12
+    assert (short.was_truncated, cut.was_truncated) == (False, True)
+
+
+def test_a_text_cannot_name_a_control_token() -> None:
+    """The name of the end token in a text is read as a text, so no text ends itself early."""
+    (tokens,) = TOKENIZER(["a [SEP] dog"])
+    assert tokens.ids.count(END) == 1
+
+
+def test_a_tokenizer_without_an_end_token_is_cut_at_the_last_place() -> None:
+    """Where a definition adds nothing at the end, cutting keeps the first tokens alone."""
+    definition = json.loads(tiny.tokenizer_settings().definition) | {"post_processor": None}
+    tokenizer = Tokenizer(TokenizerSettings(json.dumps(definition)), context_length=3)
+    (tokens,) = tokenizer(["a red car on the beach"])
+    (words,) = TOKENIZER(["a red car"])
+    assert tokens.ids == words.ids[1:-1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        tiny.tokenizer_settings(),
+        TokenizerSettings("{}", cleaning="clip"),
+        TokenizerSettings("{}", padding="full", pad_id=1),
+    ],
+)
+def test_settings_survive_the_header_of_a_checkpoint(settings: TokenizerSettings) -> None:
+    """What is written reads back equal; a plain definition stays one, as in older files."""
+    assert TokenizerSettings.from_json(settings.to_json()) == settings
+    assert (settings.to_json() == settings.definition) == (settings == TOKENIZER.settings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "3", '{"definition": "{}", "padding": "some"}', '{"definition": "{}", "odd": 1}'],
+)
+def test_a_header_of_another_shape_is_refused(text: str) -> None:
+    """An unreadable, unknown or misspelt setting is an error, never a silent default."""
+    with pytest.raises((TypeError, ValueError)):
+        TokenizerSettings.from_json(text)

@@ -1,0 +1,81 @@
+"""CLIP's byte-pair tokenizer against OpenAI's own, whose ids the golden file holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.byte_pairs import byte_pair_tokenizer, clip_tokenizer
+from model.errors import EmptyText
+from model.tokenizers import Tokenizer
+
+START, END = 49_406, 49_407
+TOKENIZER = Tokenizer(clip_tokenizer(), context_length=77)
+# Written by scripts/tokenizer_parity.py from OpenAI's `simple_tokenizer.py`.
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "clip_tokens.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=[repr(case["text"][:30]) for case in GOLDEN])
+def test_ids_are_those_of_openai(case: dict[str, object]) -> None:
+    """Contractions, digits, entities, emoji, scripts, marks and long texts become the same ids."""
+    (tokens,) = TOKENIZER([str(case["text"])])
+    assert list(tokens.ids) == case["ids"]
+
+
+def test_the_vocabulary_has_49408_tokens_of_which_the_last_two_are_start_and_end() -> None:
+    """It is the paper's vocabulary, so ids fit the 49,408 rows of every CLIP text tower."""
+    vocabulary = json.loads(clip_tokenizer().definition)["model"]["vocab"]
+    assert sorted(vocabulary.values()) == list(range(49_408))
+    assert (vocabulary["<|startoftext|>"], vocabulary["<|endoftext|>"]) == (START, END)
+
+
+def test_a_text_of_300_words_is_cut_and_keeps_its_end_token() -> None:
+    """A long text fills the context of 77, ends with the end token, and says that it was cut."""
+    (tokens,) = TOKENIZER(["red car " * 150])
+    assert len(tokens.ids) == 77
+    assert tokens.ids[-1] == END
+    assert tokens.was_truncated
+
+
+def test_no_text_holds_a_control_token() -> None:
+    """A text that names the start or end token is read as these characters, and ends once."""
+    (tokens,) = TOKENIZER(["a <|endoftext|> dog <|startoftext|>"])
+    assert tokens.ids.count(END) == tokens.ids.count(START) == 1
+    assert tokens.ids[-1] == END
+
+
+@pytest.mark.parametrize("text", ["&nbsp;", "&amp;nbsp;", " &#8203; ", "&#x20;&#10;"])
+def test_a_text_with_nothing_left_after_cleaning_is_empty(text: str) -> None:
+    """Entities of blanks are no more of a text than the blanks themselves."""
+    with pytest.raises(EmptyText):
+        TOKENIZER([text])
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_any_text_becomes_ids_of_the_vocabulary(text: str) -> None:
+    """Whatever the characters, a text starts, ends, fits the context and has known ids only."""
+    try:
+        (tokens,) = TOKENIZER([text])
+    except EmptyText:
+        return
+    assert tokens.ids[0] == START
+    assert tokens.ids[-1] == END
+    assert len(tokens.ids) <= 77
+    assert max(tokens.ids) <= END
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "merges", "reason"),
+    [
+        ({"a": 0}, [], "lacks the token"),
+        ({"<|startoftext|>": 0, "<|endoftext|>": 1}, [("a", "b")], "do not fit"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be_clips_is_refused(
+    vocabulary: dict[str, int], merges: list[tuple[str, str]], reason: str
+) -> None:
+    """A vocabulary without control tokens, or without a merge's tokens, is a ValueError."""
+    with pytest.raises(ValueError, match=reason):
+        byte_pair_tokenizer(vocabulary, merges)
