@@ -14,7 +14,9 @@ ModelError
 ├── CheckpointError
 │   ├── CheckpointNotFound
 │   ├── CheckpointDamaged
-│   └── CheckpointMismatch
+│   ├── CheckpointUnsupported
+│   ├── CheckpointMismatch
+│   └── ProbeDamaged
 └── TrainingError
     ├── PairsError
     └── NonFiniteLoss
@@ -145,11 +147,31 @@ class CheckpointDamaged(CheckpointError):
         self.found = found
 
 
+class CheckpointUnsupported(CheckpointError):
+    """The file is whole, but no architecture here computes what it holds."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} holds no model of a known kind: expected {expected}, found {found}."
+        )
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
 class CheckpointMismatch(CheckpointError):
-    """The tensors are not those of the architecture; all their names are in the attributes."""
+    """The tensors are not those of the architecture; all their names are in the attributes.
+
+    The names are those of the file, which `what` may name.
+    """
 
     def __init__(
-        self, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str] = ()
+        self,
+        missing: Sequence[str],
+        unexpected: Sequence[str],
+        misshapen: Sequence[str] = (),
+        *,
+        what: str = "The weights do not fit the architecture",
     ) -> None:
         parts = [
             f"{len(names)} {kind} (first: {names[0]})"
@@ -160,10 +182,18 @@ class CheckpointMismatch(CheckpointError):
             )
             if names
         ]
-        super().__init__(f"The weights do not fit the architecture: {'; '.join(parts)}.")
+        super().__init__(f"{what}: {'; '.join(parts)}.")
         self.missing = tuple(missing)
         self.unexpected = tuple(unexpected)
         self.misshapen = tuple(misshapen)
+
+
+class ProbeDamaged(CheckpointError):
+    """The bytes are not those of a probe that this program saved; `found` says what is wrong."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"The saved probe can't be used: {found}. Train it again.")
+        self.found = found
 
 
 class TrainingError(ModelError):
