@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands import backups, duplicates, jobs, pairs, tuning, vector_index, verification
+from app.commands import (
+    backups,
+    collections,
+    duplicates,
+    jobs,
+    pairs,
+    tuning,
+    vector_index,
+    verification,
+)
 from app.terminal import Json, fail, failures_in_one_line, print_json
 
 if TYPE_CHECKING:
@@ -38,6 +47,8 @@ cli.add_typer(models, name="models")
 cli.add_typer(jobs.group, name="jobs")
 
 cli.add_typer(pairs.group, name="pairs")
+
+cli.add_typer(collections.group, name="collections")
 
 cli.add_typer(duplicates.group, name="duplicates")
 
@@ -138,7 +149,7 @@ def search(
     from app.services import open_services
 
     with failures_in_one_line() as settings, open_services(settings) as services:
-        result = searching.search(services, text, image, limit=limit, collections=collection)
+        result = searching.search(services, text, image, limit=limit, collections=collection or ())
         if as_json:
             print_json(searching.as_json(result))
         else:

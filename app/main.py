@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from app.api import (
+    collections,
     duplicates,
     images,
     jobs,
@@ -86,6 +87,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
     problems.install(app)
     for module in (
         images,
+        collections,
         search,
         understanding,
         duplicates,

@@ -13,7 +13,7 @@ from rich.text import Text
 from app.api.search import search_out
 from app.output import one_line
 from app.services import Services
-from index import Part, PicturePart, Query, SearchResult, TextPart, condition
+from index import Part, PicturePart, Query, SearchResult, TextPart
 
 
 def search(
@@ -22,7 +22,7 @@ def search(
     image: Path | None,
     *,
     limit: int,
-    collections: Sequence[str] | None = None,
+    collections: Sequence[str] = (),
 ) -> SearchResult:
     """The hits of a sentence, a picture, or both. Raises what `Searcher.search` raises."""
     parts: list[Part] = []
@@ -30,9 +30,7 @@ def search(
         parts.append(PicturePart(image))
     if text is not None:
         parts.append(TextPart(text))
-    return services.searcher.search(
-        Query(parts=parts, limit=limit, where=condition(None, collections))
-    )
+    return services.collection_searcher.search(Query(parts=parts, limit=limit), among=collections)
 
 
 def as_json(result: SearchResult) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from app.errors import DataFolderUnusable
 from app.settings import Settings
 from index import (
     BlobStore,
+    Collections,
+    CollectionSearcher,
     Database,
     DuplicateFinder,
     DuplicateReview,
@@ -60,7 +62,8 @@ class Services:
     pairs: PairLibrary
     pair_importer: PairImporter
     searcher: Searcher
-    stacked_searcher: StackedSearcher
+    collections: Collections
+    collection_searcher: CollectionSearcher
     duplicate_finder: DuplicateFinder
     duplicates: DuplicateReview
     reindexer: Reindexer
@@ -124,7 +127,10 @@ def open_services(
             pairs=PairLibrary(database, blobs, encoders),
             pair_importer=PairImporter(database, blobs, indexer, hashes, limits),
             searcher=searcher,
-            stacked_searcher=StackedSearcher(database, searcher, finder),
+            collections=Collections(database, indexer),
+            collection_searcher=CollectionSearcher(
+                database, searcher, StackedSearcher(database, searcher, finder)
+            ),
             duplicate_finder=finder,
             duplicates=DuplicateReview(database, live, indexer, finder),
             reindexer=Reindexer(database, blobs, encoders, pictures),

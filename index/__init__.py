@@ -9,6 +9,8 @@ from index.backups.maker import BackedUp, BackupMaker
 from index.backups.restorer import Restored, Restorer, prove_restored
 from index.blob_places import check_blobs_url, open_blobs
 from index.blobs import THUMBNAIL_SIZE, BlobStore, StoredBytes, stored_errors
+from index.collection_search import CollectionSearcher
+from index.collections import CollectionPage, Collections
 from index.duplicates.finder import DuplicateFinder
 from index.duplicates.review import DuplicateGroup, DuplicatePage, DuplicateReview
 from index.duplicates.stacking import StackedSearcher
@@ -17,6 +19,8 @@ from index.errors import (
     ArchiveError,
     BackupDamaged,
     CancellingQuery,
+    CollectionClosed,
+    CollectionNotEmpty,
     Conflict,
     CursorError,
     DatabaseUnavailable,
@@ -69,6 +73,7 @@ from index.searcher import (
     SearchResult,
     TextPart,
 )
+from index.store.collections import Collection, CollectionSettings
 from index.store.database import Database, check_database_url, sqlite_url
 from index.store.images import ImageRecord
 from index.store.job_leases import LeaseLost
@@ -99,6 +104,13 @@ __all__ = [
     "BlobStore",
     "Cancelled",
     "CancellingQuery",
+    "Collection",
+    "CollectionClosed",
+    "CollectionNotEmpty",
+    "CollectionPage",
+    "CollectionSearcher",
+    "CollectionSettings",
+    "Collections",
     "Condition",
     "Conflict",
     "CursorError",

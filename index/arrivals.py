@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.blobs import THUMBNAIL_SIZE, BlobStore
-from index.errors import DatabaseUnavailable, RetrievalError
+from index.errors import CollectionClosed, DatabaseUnavailable, RetrievalError
 from index.live_index import LiveIndex
-from index.store import changes, embeddings, images, model_versions, picture_hashes
+from index.store import changes, collections, embeddings, images, model_versions, picture_hashes
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
 
@@ -68,7 +68,7 @@ class Arrivals:
     def commit(self, arrival: Arrival) -> Added | None:
         """The stored image, committed and searchable; None if it lacks a version's embedding.
 
-        Raises StorageError, EmbeddingRejected, DatabaseUnavailable.
+        Raises StorageError, CollectionClosed, EmbeddingRejected, DatabaseUnavailable.
         """
         for vector in arrival.vectors.values():
             embeddings.pack(vector)
@@ -124,6 +124,7 @@ class Arrivals:
         with self._database.writing() as session:
             changes.take_lock(session)
             needed = {version.id for version in model_versions.embedding(session)}
+            known = collections.settings_of(session, {one.image.collection for one in batch})
             outcomes: list[Added | RetrievalError | None] = []
             hashes: dict[int, bytes] = {}
             vectors: dict[str, dict[int, NDArray[np.float32]]] = {
@@ -133,12 +134,16 @@ class Arrivals:
                 if needed - set(arrival.vectors):
                     outcomes.append(None)
                     continue
+                name = arrival.image.collection
+                same = images.find_same(session, name, arrival.image.sha256)
+                if same is None and name in known and not known[name].accepts_uploads:
+                    outcomes.append(CollectionClosed(name))
+                    continue
                 try:
                     self._blobs.keep(arrival.path, arrival.image.sha256)
                 except RetrievalError as error:
                     outcomes.append(error)
                     continue
-                same = images.find_same(session, arrival.image.collection, arrival.image.sha256)
                 if same is not None:
                     outcomes.append(Added(same, is_new=False))
                     continue
@@ -150,7 +155,8 @@ class Arrivals:
             for version_id in needed:
                 embeddings.put(session, version_id, vectors[version_id])
             picture_hashes.put(session, hashes)
-            added = [o.image.number for o in outcomes if isinstance(o, Added) and o.is_new]
+            added = [o.image for o in outcomes if isinstance(o, Added) and o.is_new]
+            collections.add_missing(session, {image.collection for image in added} - known.keys())
             if added:
-                changes.append(session, "add", added)
+                changes.append(session, "add", [image.number for image in added])
         return outcomes

@@ -22,7 +22,9 @@ RetrievalError
 ├── SnapshotError          a snapshot that can't be trusted
 ├── BackupDamaged          a backup that can't be restored from
 └── Conflict               the state of a thing forbids the change
-    └── NotBetter          a model version that did worse than is allowed
+    ├── NotBetter          a model version that did worse than is allowed
+    ├── CollectionClosed   a collection that takes no uploads
+    └── CollectionNotEmpty a collection with images that nobody said may go
 """
 
 from __future__ import annotations
@@ -221,3 +223,25 @@ class NotBetter(Conflict):
         )
         self.version_id = version_id
         self.checks = tuple(checks)
+
+
+class CollectionClosed(Conflict):
+    """The collection takes no uploads."""
+
+    def __init__(self, name: str) -> None:
+        self.pointer = "/collection"
+        self.reason = f"The collection {name!r} takes no uploads; change that, or name another"
+        super().__init__(f"{self.reason}.")
+        self.name = name
+
+
+class CollectionNotEmpty(Conflict):
+    """The collection has images, and was not to be deleted with them."""
+
+    def __init__(self, name: str, images: int) -> None:
+        held = f"{images:,} images" if images > 1 else "an image"
+        super().__init__(
+            f"The collection {name!r} has {held}; delete it with them if they are to be lost."
+        )
+        self.name = name
+        self.images = images

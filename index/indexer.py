@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from index.arrivals import Added, Arrival, Arrivals
 from index.blobs import THUMBNAIL_SIZE, BlobStore
 from index.encoders import Encoders
+from index.errors import CollectionClosed
+from index.filters import Condition
 from index.live_index import LiveIndex
 from index.pictures import PictureReader
-from index.store import changes, images, model_versions
+from index.store import changes, collections, images, model_versions
 from index.store.database import Database
 from index.store.images import ImageRecord, NewImage
 from index.unused_files import discard_unused
-from index.uploads import Upload, Words, clean_text, printable_name
+from index.uploads import Upload, Words, clean_collection, printable_name
 from model import EmbeddingQueue, Picture, perceptual_hash, thumbnail
 
 
@@ -45,8 +47,8 @@ class Indexer:
         The uploaded file is gone afterwards, whether it was kept or refused. A model that has all
         it can take is waited for up to `wait_seconds`.
 
-        Raises ImageError, TextRejected, EmbeddingRejected, QueueFull, StorageError,
-        DatabaseUnavailable.
+        Raises ImageError, TextRejected, CollectionClosed, EmbeddingRejected, QueueFull,
+        StorageError, DatabaseUnavailable.
         """
         try:
             return self._add(upload, wait_seconds)
@@ -79,15 +81,32 @@ class Indexer:
         self._live.catch_up()
         discard_unused(self._database, self._blobs, record.sha256)
 
+    def delete_many(self, numbers: Sequence[int], *, where: Condition) -> int:
+        """Remove those of these images that `where` keeps, as `delete`, in one transaction.
+
+        Gives how many there were. Raises StorageError, DatabaseUnavailable.
+        """
+        with self._database.writing() as session:
+            digests = images.delete_many(session, numbers, where)
+            if digests:
+                changes.append(session, "remove", list(digests))
+        self._live.catch_up()
+        for sha256 in sorted(set(digests.values())):
+            discard_unused(self._database, self._blobs, sha256)
+        return len(digests)
+
     def close(self) -> None:
         """Commit what is under way and end."""
         self._arrivals.close()
 
     def _add(self, upload: Upload, wait_seconds: float) -> Added:
         words = upload.words.cleaned()
-        collection = clean_text(upload.collection, "/collection", max_characters=100)
+        collection = clean_collection(upload.collection)
         with self._database.reading() as session:
             known = images.find_same(session, collection, upload.sha256)
+            is_closed = known is None and collections.is_closed(session, collection)
+        if is_closed:
+            raise CollectionClosed(collection)
         if known is not None and self._blobs.has(upload.sha256):
             return Added(known, is_new=False)
         vectors: dict[str, NDArray[np.float32]] = {}

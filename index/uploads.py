@@ -17,6 +17,7 @@ NAME_BYTES = 255
 TAGS_ALLOWED = 100
 TAG_CHARACTERS = 100
 CAPTION_CHARACTERS = 10_000
+COLLECTION_CHARACTERS = 100
 # PostgreSQL keeps any number exactly and SQLite does not; this is what both give back unchanged.
 NUMBER_ALLOWED = 2**53
 DEFAULT_COLLECTION = "default"
@@ -123,6 +124,22 @@ def clean_text(text: str, pointer: str, *, max_characters: int) -> str:
     if any("\ud800" <= character <= "\udfff" for character in composed):
         raise TextRejected(pointer, "half of a surrogate pair can't be stored")
     return composed
+
+
+def clean_collection(name: str, pointer: str = "/collection") -> str:
+    """A collection's name as it is stored: in one line, and fit to stand in an address.
+
+    Raises TextRejected, with `pointer` to where it came from.
+    """
+    cleaned = clean_text(name, pointer, max_characters=COLLECTION_CHARACTERS).strip()
+    if not cleaned:
+        raise TextRejected(pointer, "a collection has a name")
+    if any(_is_unprintable(character) for character in cleaned):
+        raise TextRejected(pointer, "a collection's name has no control characters")
+    if any(part in {"", ".", ".."} for part in cleaned.split("/")):
+        # Whoever reads an address takes them for steps through folders.
+        raise TextRejected(pointer, "between slashes a name has more than one or two dots")
+    return cleaned
 
 
 def clean_metadata(metadata: Mapping[str, Any], *, max_bytes: int = 65_536) -> dict[str, Any]:

@@ -74,6 +74,10 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     index.CursorError: ProblemType("bad-cursor", 422, "The cursor can't be used"),
     index.QueryError: ProblemType("bad-query", 422, "The query can't be answered"),
     index.NotBetter: ProblemType("not-better", 409, "The model version is not better"),
+    index.CollectionClosed: ProblemType(
+        "collection-closed", 409, "The collection takes no uploads"
+    ),
+    index.CollectionNotEmpty: ProblemType("collection-not-empty", 409, "The collection has images"),
     index.BackupDamaged: ProblemType("bad-backup", 422, "The backup can't be used"),
     index.Conflict: ProblemType("conflict", 409, "The present state forbids this"),
     app_errors.RequestTooLarge: ProblemType("request-too-large", 413, "The request is too large"),
@@ -152,10 +156,18 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return response(document(_http_type(error.status_code), str(error.detail)), error.headers)
 
+    async def no_such_method(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        if (allowed := _allowed_methods(request)) is None:
+            return await http(request, error)
+        detail = f"{request.url.path} takes {allowed}, not {request.method}."
+        return response(document(_http_type(error.status_code), detail), {"Allow": allowed})
+
     for base in (AppError, index.RetrievalError, model.ModelError):
         app.add_exception_handler(base, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(405, no_such_method)
 
 
 def internal(request_id: str) -> JSONResponse:
@@ -163,6 +175,21 @@ def internal(request_id: str) -> JSONResponse:
     return response(
         document(INTERNAL, f"The details are in the server's log under request {request_id}.")
     )
+
+
+def _allowed_methods(request: Request) -> str | None:
+    """What the Allow header says: all methods of the path (RFC 9110, section 10.2.1).
+
+    The router knows those of the first route that fits alone.
+    """
+    route = request.scope.get("route")
+    if route is None:
+        return None
+    methods = {method.upper() for method in request.app.openapi()["paths"].get(route.path, {})}
+    methods |= set(route.methods)
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
 
 
 def _http_type(status: int) -> ProblemType:

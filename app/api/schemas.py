@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -22,6 +23,8 @@ TEXT_CHARACTERS = 10_000
 LABELS_ALLOWED = 1_000
 TEMPLATES_ALLOWED = 100
 WEIGHT_ALLOWED = 100.0
+COLLECTIONS_ALLOWED = 100
+COLLECTION_CHARACTERS = 100
 
 
 def _storable(text: str) -> str:
@@ -39,11 +42,26 @@ Id = Annotated[Text, StringConstraints(max_length=100)]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_ALLOWED)]
 Cursor = Annotated[Text, StringConstraints(max_length=2_000)]
 Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
-Collection = Annotated[Text, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Collection = Annotated[
+    Text,
+    StringConstraints(min_length=1, max_length=COLLECTION_CHARACTERS, strip_whitespace=True),
+]
 Collections = Annotated[
     tuple[Collection, ...],
-    Query(max_length=100, description="Only these collections; repeat it for several."),
+    Query(
+        max_length=COLLECTIONS_ALLOWED,
+        description="Only these collections; repeat it for several.",
+    ),
 ]
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    # Here, so that an error points at the name itself and not into a list that nobody sent.
+    if not 1 <= len(value.strip()) <= COLLECTION_CHARACTERS:
+        raise ValueError(f"a name has 1 to {COLLECTION_CHARACTERS} characters")
+    return [_storable(value)]
 
 
 class Incoming(BaseModel):
@@ -151,9 +169,13 @@ class SearchIn(Incoming):
     limit: Limit = 50
     cursor: Cursor | None = None
     min_score: Score | None = None
-    collection: Collection | None = None
+    collection: Annotated[
+        list[Collection],
+        Field(max_length=COLLECTIONS_ALLOWED, description="Only these; or the name of one."),
+        BeforeValidator(_listed),
+    ] = []
     filter: dict[str, Any] | None = None
-    group_duplicates: bool = False
+    group_duplicates: bool | None = None
 
 
 class PictureSearchFields(Incoming):
@@ -162,7 +184,9 @@ class PictureSearchFields(Incoming):
     text: Text | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
-    group_duplicates: bool = False
+    min_score: Score | None = None
+    collection: Annotated[list[Collection], Field(max_length=COLLECTIONS_ALLOWED)] = []
+    group_duplicates: bool | None = None
 
 
 class CopyOut(BaseModel):

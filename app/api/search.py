@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,12 +14,13 @@ from app.api.dependencies import LanesDep, ServicesDep, form_schema, uploaded_fo
 from app.api.images import image_out
 from app.api.json_bodies import validated
 from app.errors import FieldInvalid
-from app.services import Services
 from index import ImagePart, Part, PicturePart, SearchResult, TextPart
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
-PICTURE_FIELDS = frozenset({"text", "limit", "cursor", "group_duplicates"})
+PICTURE_FIELDS = frozenset(
+    {"text", "limit", "cursor", "min_score", "collection", "group_duplicates"}
+)
 
 
 @router.get("")
@@ -33,8 +33,8 @@ async def search_by_text(
     min_score: schemas.Score | None = None,
     collection: schemas.Collections = (),
     group_duplicates: Annotated[
-        bool, Query(description="Put copies of the same picture under the best hit of them.")
-    ] = False,
+        bool | None, Query(description="Put copies of the same picture under the best hit of them.")
+    ] = None,
 ) -> schemas.SearchOut:
     """The images that a sentence describes."""
     query = index.Query(
@@ -42,9 +42,12 @@ async def search_by_text(
         limit=limit,
         cursor=cursor,
         min_score=min_score,
-        where=index.condition(None, collection),
     )
-    result = await lanes.search.run(_search(services, stacks=group_duplicates), query)
+
+    def answer() -> SearchResult:
+        return services.collection_searcher.search(query, among=collection, stacks=group_duplicates)
+
+    result = await lanes.search.run(answer)
     return search_out(result, services.settings.root_path)
 
 
@@ -55,14 +58,16 @@ async def search(
     """The images most like a composed query: texts, pictures and stored images, with weights."""
 
     def answer() -> SearchResult:
-        return _search(services, stacks=body.group_duplicates)(
+        return services.collection_searcher.search(
             index.Query(
                 parts=[_part(part, position) for position, part in enumerate(body.query)],
                 limit=body.limit,
                 cursor=body.cursor,
                 min_score=body.min_score,
-                where=index.condition(body.filter, body.collection),
-            )
+                where=index.condition(body.filter, None),
+            ),
+            among=body.collection,
+            stacks=body.group_duplicates,
         )
 
     return search_out(await lanes.search.run(answer), services.settings.root_path)
@@ -75,7 +80,9 @@ async def search(
             "text": {"type": "string"},
             "limit": {"type": "integer", "default": 50},
             "cursor": {"type": "string"},
-            "group_duplicates": {"type": "boolean", "default": False},
+            "min_score": {"type": "number"},
+            "collection": {"type": "array", "items": {"type": "string"}},
+            "group_duplicates": {"type": "boolean"},
         },
         required=["file"],
     ),
@@ -88,23 +95,29 @@ async def search_by_picture(
         if not form.files:
             raise FieldInvalid("/file", "send a file")
         given: dict[str, Any] = {
-            name: value for name in sorted(PICTURE_FIELDS) if (value := form.one(name))
+            name: value
+            for name in sorted(PICTURE_FIELDS - {"collection"})
+            if (value := form.one(name))
         }
+        given["collection"] = form.fields.get("collection", [])
         fields = validated(schemas.PictureSearchFields, given)
 
         def answer() -> SearchResult:
             parts: list[Part] = [PicturePart(form.files[0].path, pointer="/file")]
             if fields.text is not None:
                 parts.append(TextPart(fields.text, pointer="/text"))
-            query = index.Query(parts=parts, limit=fields.limit, cursor=fields.cursor)
-            return _search(services, stacks=fields.group_duplicates)(query)
+            query = index.Query(
+                parts=parts,
+                limit=fields.limit,
+                cursor=fields.cursor,
+                min_score=fields.min_score,
+            )
+            return services.collection_searcher.search(
+                query, among=fields.collection, stacks=fields.group_duplicates
+            )
 
         result = await lanes.search.run_inside(answer)
     return search_out(result, services.settings.root_path)
-
-
-def _search(services: Services, *, stacks: bool) -> Callable[[index.Query], SearchResult]:
-    return (services.stacked_searcher if stacks else services.searcher).search
 
 
 def _part(part: schemas.QueryPartIn, position: int) -> Part:

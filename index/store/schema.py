@@ -83,6 +83,8 @@ class ImageRow(Base):
         Index(None, "sha256"),
         # Pages of one collection, newest first.
         Index(None, "collection", "number"),
+        # How many images a collection has, and how many bytes, without a look at the rows.
+        Index(None, "collection", "size_bytes"),
         # Filters and sorting by the date on the photo.
         Index(None, "taken_at"),
         # Without it SQLite gives the number of a deleted last row to the next, and an index that
@@ -124,6 +126,24 @@ class ImageTagRow(Base):
     )
     tag: Mapped[str] = mapped_column(String(100), primary_key=True)
     position: Mapped[int] = mapped_column(Integer)
+
+
+class CollectionRow(Base):
+    """A name-space of images, and how it is searched.
+
+    Rows come, go and change under the log's lock alone, so that each collection with an image has
+    one, and none that takes no uploads gets an image.
+    """
+
+    __tablename__ = "collections"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    description: Mapped[str | None] = mapped_column(Text)
+    min_score: Mapped[float | None] = mapped_column(Double)
+    group_duplicates: Mapped[bool]
+    accepts_uploads: Mapped[bool]
+    searched_by_default: Mapped[bool]
+    created_at: Mapped[datetime]
 
 
 class PictureHashRow(Base):

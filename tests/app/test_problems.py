@@ -49,6 +49,8 @@ SERVER_SIDE = {
     "StorageFull": 507,
 }
 CLIENT_SIDE = {
+    "CollectionClosed": 409,
+    "CollectionNotEmpty": 409,
     "Conflict": 409,
     "NotBetter": 409,
     "ImageTooLarge": 413,
@@ -184,6 +186,19 @@ class TestAnswers:
                 assert answer.headers["allow"]
             else:
                 assert_problem(answer, 404, "not-found")
+
+    async def test_a_wrong_method_is_told_every_right_one(self, client: httpx.AsyncClient) -> None:
+        """Allow has the methods of all routes of a path, not of the first alone."""
+        for path, allowed in [
+            ("/v1/images", "GET, HEAD, POST"),
+            ("/v1/images/x", "DELETE, GET, HEAD, PATCH"),
+            ("/livez", "GET, HEAD"),
+            ("/", "GET, HEAD"),
+        ]:
+            answer = await client.put(path)
+            problem = assert_problem(answer, 405, "method-not-allowed")
+            assert answer.headers["allow"] == allowed
+            assert allowed in problem["detail"]
 
     async def test_another_sites_page_changes_nothing(self, client: httpx.AsyncClient) -> None:
         """Requests that a browser marks as cross-site may read and never write."""

@@ -300,7 +300,7 @@ def stacked(services: Services) -> Callable[..., Pages]:
         cursor: str | None = None
         while True:
             query = Query([TextPart("red")], limit=limit, cursor=cursor, **options)
-            result = services.stacked_searcher.search(query)
+            result = services.collection_searcher.search(query, stacks=True)
             found.pages += 1
             for hit in result.hits:
                 found.leaders.append(hit.image.id)
@@ -366,6 +366,6 @@ def test_a_search_says_when_images_are_not_compared_yet(
     monkeypatch.setattr("index.duplicates.stacking.CAUGHT_UP_IMAGES", 2)
     stored(services, *copies(scene(1)))
     query = Query([TextPart("red")], limit=10)
-    first = services.stacked_searcher.search(query)
+    first = services.collection_searcher.search(query, stacks=True)
     assert "1 images were not compared" in first.warnings[0]
-    assert services.stacked_searcher.search(query).warnings == []
+    assert services.collection_searcher.search(query, stacks=True).warnings == []

@@ -19,6 +19,7 @@ from sqlalchemy import inspect, text
 from index.errors import DatabaseUnavailable
 from index.store import (
     changes,
+    collections,
     embeddings,
     images,
     job_leases,
@@ -68,6 +69,7 @@ def fill(database: Database) -> None:
                 metadata={"k": [1, {"x": None}]},
             ),
         )
+        collections.add_missing(session, [image.collection])
         embeddings.put(session, version.id, {image.number: np.eye(1, 24, dtype=np.float32)[0]})
         picture_hashes.put(session, {image.number: bytes(32)})
         pairs.place(session, [Placed(image.number, image.number, "train")])
