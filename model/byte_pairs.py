@@ -5,6 +5,7 @@ whose merges `vocabularies/clip_merges.txt.gz` holds.
 """
 
 import gzip
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -39,6 +40,33 @@ def clip_tokenizer() -> TokenizerSettings:
         END_TOKEN,
     ]
     return byte_pair_tokenizer({token: place for place, token in enumerate(tokens)}, merges)
+
+
+def adopt_tokenizer(definition: str) -> TokenizerSettings:
+    """A definition of the `tokenizers` library as it is, or as OpenAI's where it is CLIP's.
+
+    What the library's own port of CLIP leaves out of the cleaning is done then. One with tokens
+    added to CLIP's stays as it is, since these must be found in texts.
+
+    Raises ValueError for a text that is none.
+    """
+    try:
+        Tokenizer.from_str(definition)
+    except Exception as error:  # The library raises bare Exception.
+        raise ValueError(f"no tokenizer definition: {error}") from error
+    values = json.loads(definition)
+    model = values["model"]
+    added = {token["content"] for token in values.get("added_tokens") or ()}
+    is_clip = (
+        model.get("end_of_word_suffix") == END_OF_WORD
+        and {START_TOKEN, END_TOKEN} <= model["vocab"].keys()
+        and added <= {START_TOKEN, END_TOKEN}
+    )
+    if not is_clip:
+        return TokenizerSettings(definition)
+    # Older files write a merge as a line, newer ones as a pair.
+    merges = [_pair(one) if isinstance(one, str) else (one[0], one[1]) for one in model["merges"]]
+    return byte_pair_tokenizer(model["vocab"], merges)
 
 
 def byte_pair_tokenizer(

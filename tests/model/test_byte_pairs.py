@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.byte_pairs import byte_pair_tokenizer, clip_tokenizer
+from model.byte_pairs import adopt_tokenizer, byte_pair_tokenizer, clip_tokenizer
 from model.errors import EmptyText
-from model.tokenizers import Tokenizer
+from model.tokenizers import Tokenizer, TokenizerSettings
+from tests.model import tiny
 
 START, END = 49_406, 49_407
 TOKENIZER = Tokenizer(clip_tokenizer(), context_length=77)
@@ -79,3 +80,43 @@ def test_a_vocabulary_that_cannot_be_clips_is_refused(
     """A vocabulary without control tokens, or without a merge's tokens, is a ValueError."""
     with pytest.raises(ValueError, match=reason):
         byte_pair_tokenizer(vocabulary, merges)
+
+
+def library_port(**changes: object) -> str:
+    """A tokenizer.json as that library's port of CLIP writes it: its own cleaning, no repairs."""
+    values = json.loads(clip_tokenizer().definition)
+    values["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}]}
+    values["model"]["merges"] = [" ".join(pair) for pair in values["model"]["merges"]]
+    return json.dumps(values | changes)
+
+
+def added(content: str, place: int) -> dict[str, object]:
+    """An entry of the list of added tokens."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": place, "content": content, "special": False, **flags}
+
+
+def test_a_clip_definition_gets_the_cleaning_its_models_were_trained_with() -> None:
+    """The port that model folders carry reads texts as OpenAI's own code does."""
+    assert adopt_tokenizer(library_port()) == clip_tokenizer()
+
+
+def test_tokens_added_to_clips_are_still_found() -> None:
+    """A vocabulary with a word of its owner's keeps it, and the end token stays where it was."""
+    definition = library_port(added_tokens=[added("<my-cat>", 49_408)])
+    (tokens,) = Tokenizer(adopt_tokenizer(definition), 77)(["a <my-cat> on the beach"])
+    assert 49_408 in tokens.ids
+    assert tokens.ids[-1] == END
+
+
+def test_another_tokenizer_stays_as_it_is() -> None:
+    """A definition that is not CLIP's is not cleaned as CLIP's."""
+    settings = tiny.tokenizer_settings()
+    assert adopt_tokenizer(settings.definition) == TokenizerSettings(settings.definition)
+
+
+@pytest.mark.parametrize("definition", ["", "{}", "[1]", '{"model": {"type": "BPE"}}'])
+def test_a_definition_that_cannot_be_read_is_refused(definition: str) -> None:
+    """A text that is no tokenizer is a ValueError."""
+    with pytest.raises(ValueError, match="no tokenizer definition"):
+        adopt_tokenizer(definition)

@@ -1,11 +1,21 @@
 """A picture to the model's square."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from model.preprocessing import Fit, Preprocessing, to_square, to_tensor
+from model.preprocessing import (
+    CLIP_DEVIATION,
+    CLIP_MEAN,
+    Fit,
+    Preprocessing,
+    Resampling,
+    to_square,
+    to_tensor,
+)
 
 
 def preprocessing(fit: Fit) -> Preprocessing:
@@ -45,7 +55,52 @@ def test_pad_keeps_the_aspect(size: tuple[int, int]) -> None:
     assert upright[1, 10].tolist() == [128, 64, 128]
 
 
-@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def as_openai(image: Image.Image, size: int, filter_: Image.Resampling) -> Image.Image:
+    """OpenAI's preprocessing, which is torchvision's Resize and then its CenterCrop."""
+    width, height = image.size
+    if width <= height:
+        width, height = size, int(size * height / width)
+    else:
+        width, height = int(size * width / height), size
+    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+    return image.resize((width, height), filter_).crop((left, top, left + size, top + size))
+
+
+@pytest.mark.parametrize("resampling", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (64, 64),
+        (640, 481),
+        (481, 640),
+        (67, 64),
+        (71, 64),
+        (500, 65),
+        (65, 501),
+        (40, 30),
+        (30, 90),
+    ],
+)
+def test_shortest_gives_the_pixels_of_openai(size: tuple[int, int], resampling: Resampling) -> None:
+    """The shorter side is resized and the middle cut at a whole pixel, as weights were trained."""
+    noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    clip = Preprocessing(64, "shortest", CLIP_MEAN, CLIP_DEVIATION, resampling)
+    filter_ = Image.Resampling[resampling.upper()]
+    reference = np.asarray(as_openai(image, 64, filter_)).astype(int)
+    assert np.abs(to_square(image, clip).astype(int) - reference).max() <= 1
+
+
+def test_settings_survive_the_header_of_a_checkpoint() -> None:
+    """What is written reads back equal, and a file older than the resampling is bicubic."""
+    clip = Preprocessing(64, "shortest", CLIP_MEAN, CLIP_DEVIATION, "bilinear")
+    assert Preprocessing.from_dict(asdict(clip)) == clip
+    older = asdict(preprocessing("crop"))
+    del older["resampling"]
+    assert Preprocessing.from_dict(older) == preprocessing("crop")
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad", "shortest"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (20, 20)])
 def test_any_picture_becomes_the_square(fit: Fit, size: tuple[int, int]) -> None:
     """One pixel and the thinnest strips are pictures too."""
@@ -69,3 +124,5 @@ def test_nonsense_is_refused() -> None:
         Preprocessing(0, "crop", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match="deviation"):
         Preprocessing(20, "crop", (0.5, 0.5, 0.5), (0.5, 0.0, 0.5))
+    with pytest.raises(ValueError, match="resampling"):
+        Preprocessing(20, "crop", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "some")  # type: ignore[arg-type]
