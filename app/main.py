@@ -30,6 +30,7 @@ from app.api import (
     vector_index,
 )
 from app.api.dependencies import Lanes
+from app.api.description import describe_problems
 from app.api.middleware import Bounded, Headed, Observed, Prefixed
 from app.api.schemas import ProblemOut
 from app.services import Services, open_services
@@ -99,6 +100,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
         operations,
     ):
         app.include_router(module.router)
+    describe_problems(app)
     _install_page(app)
     largest_json = int(settings.max_bytes * BASE64_GROWTH) + JSON_BYTES
     app.add_middleware(Headed)

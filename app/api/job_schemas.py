@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
-from app.api.schemas import Collection, Id, Incoming, Text
+from app.api.schemas import STORABLE, Collection, Id, Incoming
+
+ServerPath = Annotated[str, StringConstraints(min_length=1, max_length=4_096), STORABLE]
 
 
 class ReindexIn(Incoming):
@@ -21,7 +23,7 @@ class ReindexIn(Incoming):
 class ImportIn(Incoming):
     """Files and folders to import, and the collection they go to."""
 
-    paths: list[Annotated[Text, StringConstraints(min_length=1, max_length=4_096)]] = Field(
+    paths: list[ServerPath] = Field(
         min_length=1, max_length=100, description="Absolute paths below an allowed root."
     )
     collection: Collection | None = None
@@ -45,7 +47,7 @@ class PausedOut(BaseModel):
 class PauseIn(Incoming):
     """Who pauses a job; by default the caller's address."""
 
-    by: Annotated[Text, StringConstraints(min_length=1, max_length=100)] | None = None
+    by: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] | None = None
 
 
 class JobOut(BaseModel):

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
-from app.api.schemas import Collection, Id, ImageUrls, Incoming, Text
+from app.api.schemas import STORABLE, Collection, Id, ImageUrls, Incoming
 
 PAIRS_ALLOWED = 1_000
 
-Digest = Annotated[Text, StringConstraints(pattern=r"^[0-9A-Fa-f]{64}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{64}$"), STORABLE]
 
 
 class PairIn(Incoming):
@@ -18,7 +18,7 @@ class PairIn(Incoming):
 
     image_id: Id | None = None
     sha256: Digest | None = None
-    text: Annotated[Text, StringConstraints(max_length=10_000)]
+    text: Annotated[str, StringConstraints(max_length=10_000), STORABLE]
 
     @model_validator(mode="after")
     def _names_one_image(self) -> Self:

@@ -35,16 +35,19 @@ def _storable(text: str) -> str:
     return text
 
 
-# The one rule for every text that comes in.
-Text = Annotated[str, AfterValidator(_storable)]
-Tag = Annotated[Text, StringConstraints(max_length=100)]
-Id = Annotated[Text, StringConstraints(max_length=100)]
+# The one rule for every text that comes in. After its other constraints: pydantic calls what is too
+# long a text's characters only there, and items otherwise.
+STORABLE = AfterValidator(_storable)
+Text = Annotated[str, STORABLE]
+Tag = Annotated[str, StringConstraints(max_length=100), STORABLE]
+Id = Annotated[str, StringConstraints(max_length=100), STORABLE]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_ALLOWED)]
-Cursor = Annotated[Text, StringConstraints(max_length=2_000)]
+Cursor = Annotated[str, StringConstraints(max_length=2_000), STORABLE]
 Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Collection = Annotated[
-    Text,
+    str,
     StringConstraints(min_length=1, max_length=COLLECTION_CHARACTERS, strip_whitespace=True),
+    STORABLE,
 ]
 Collections = Annotated[
     tuple[Collection, ...],
@@ -106,7 +109,7 @@ class ImagePatch(Incoming):
     """A JSON merge patch (RFC 7396): what is absent stays, null removes."""
 
     tags: Annotated[list[Tag], Field(max_length=100)] | None = None
-    caption: Annotated[Text, StringConstraints(max_length=TEXT_CHARACTERS)] | None = None
+    caption: Annotated[str, StringConstraints(max_length=TEXT_CHARACTERS), STORABLE] | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -266,8 +269,18 @@ class ClassifyFields(Incoming):
 class ModelIn(Incoming):
     """A checkpoint to make a model version of."""
 
-    source: Annotated[Text, StringConstraints(min_length=1, max_length=4_096)] = Field(
+    source: Annotated[str, StringConstraints(min_length=1, max_length=4_096), STORABLE] = Field(
         description="The name of a model that is shipped, or a path below an allowed root."
+    )
+    architecture: Annotated[Text, StringConstraints(max_length=100)] | None = Field(
+        default=None,
+        description="What the weights do not tell, as ViT-B-32 (GELU) or ViT-B-32-quickgelu.",
+    )
+    image_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=4_096,
+        description="Another side of the square input, in pixels; positions are interpolated.",
     )
 
 

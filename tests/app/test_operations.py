@@ -135,6 +135,8 @@ async def test_the_description_of_the_api_is_valid(client: httpx.AsyncClient) ->
     assert {"upload_image", "upload_batch", "search", "search_by_text", "start_reindex"} <= set(ids)
     for path, method, operation in operations:
         assert operation.get("description"), (path, method)
+        problem = operation["responses"]["default"]["content"]
+        assert set(problem) == {"application/problem+json"}, (path, method)
         declared = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
         assert declared == set(re.findall(r"{(\w+)}", path)), path
     for schema in described["components"]["schemas"].values():
