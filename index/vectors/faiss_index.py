@@ -5,8 +5,8 @@ Shape letters: N queries or vectors, D components, k neighbours.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -26,7 +26,8 @@ from index.vectors.base import (
 from index.vectors.flat_scan import FlatScan
 from index.vectors.read_write_lock import ReadWriteLock
 from index.vectors.rows import Rows
-from index.vectors.structure import Effort, Recipe, Structure
+from index.vectors.state import Built, State
+from index.vectors.structure import Structure
 
 # Until it is measured: so many rows are scanned in about five milliseconds.
 SCANNED_ROWS = 40_000
@@ -35,30 +36,6 @@ SPARE = 8
 ROWS_PER_BLOCK = 8_192
 # A writer holds the searches up while it adds to a structure; this many at a time.
 ADDED_AT_A_TIME = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A structure as bytes, and what tuning found."""
-
-    recipe: Recipe
-    efforts: tuple[Effort, ...]
-    content: NDArray[np.uint8]
-    measured: Measured | None
-    scanned_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Rows of an index: `numbers` (N,), -1 where the image was removed, and `stored` (N, D).
-
-    `scales` (N,) are what makes the stored vectors of unit length.
-    """
-
-    numbers: Numbers
-    stored: StoredVectors
-    scales: NDArray[np.float32]
-    built: Built | None = None
 
 
 class FaissIndex:
@@ -75,7 +52,7 @@ class FaissIndex:
         self._structure: Structure | None = None
         self._measured: Measured | None = None
         self._scanned_rows = SCANNED_ROWS
-        self._lock = ReadWriteLock()
+        self._lock = ReadWriteLock(os.cpu_count() or 1)
 
     @property
     def dimension(self) -> int:
@@ -247,7 +224,8 @@ class FaissIndex:
     ) -> tuple[NDArray[np.int64], Vectors]:
         assert self._structure is not None
         selector = None if rows is None else _selector(rows, self._rows.used)
-        effort = self._structure.effort(k)
+        share = 1.0 if rows is None else len(rows) / self._rows.live
+        effort = self._structure.effort(k, share)
         proposals = self._structure.propose(queries, effort, selector and selector[0])
         allowed = selector and selector[1]
         best = [
