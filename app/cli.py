@@ -242,13 +242,25 @@ def list_models(as_json: Json = False) -> None:
 
 @models.command(epilog="Example: beholder models add ~/trained.safetensors")
 def add(
-    source: Annotated[str, typer.Argument(help="Name of a shipped model, or a checkpoint file.")],
+    source: Annotated[
+        str, typer.Argument(help="Name of a shipped model, or anyone's CLIP file or folder.")
+    ],
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="What weights do not tell: ViT-B-32 (GELU), ViT-B-32-quickgelu."),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, max=4_096, help="Another side of the input, in pixels."),
+    ] = None,
 ) -> None:
     """Register a checkpoint; `beholder reindex --model-version ID` makes it live."""
     from app.services import open_services
 
     with failures_in_one_line() as settings, open_services(settings) as services:
-        version = services.versions.register(source, origin="registered")
+        version = services.versions.register(
+            source, origin="registered", architecture=architecture, image_size=image_size
+        )
     typer.echo(version.id)
 
 

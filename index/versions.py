@@ -20,7 +20,7 @@ from index.errors import Conflict, NotBetter
 from index.store import changes, embeddings, images, jobs, model_versions
 from index.store.database import Database
 from index.store.model_versions import ModelVersion
-from model import Encoder, replace_durably
+from model import Encoder, convert_checkpoint, is_foreign, replace_durably
 
 REGISTRATION_GRACE = timedelta(minutes=1)
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -46,7 +46,7 @@ class Versions:
             live = model_versions.live(session)
         if live is not None:
             return live
-        encoder = self._encoders.load(source).encoder
+        encoder = self._encoders.load(self._own_file(source)).encoder
         kept = self._keep(encoder)
         with self._database.writing() as session:
             # Two servers that start together on an empty database meet here, one after the other.
@@ -57,12 +57,22 @@ class Versions:
                 model_versions.promote(session, live.id)
         return live
 
-    def register(self, source: str, *, origin: str) -> ModelVersion:
+    def register(
+        self,
+        source: str,
+        *,
+        origin: str,
+        architecture: str | None = None,
+        image_size: int | None = None,
+    ) -> ModelVersion:
         """A new version of the encoder that `source` names, to be filled by a reindex.
+
+        Anyone's file or folder is converted first, in which `architecture` and `image_size` may
+        say what it does not.
 
         Raises CheckpointError, StorageError, DatabaseUnavailable.
         """
-        encoder = self._encoders.load(source).encoder
+        encoder = self._encoders.load(self._own_file(source, architecture, image_size)).encoder
         kept = self._keep(encoder)
         with self._database.writing() as session:
             return _register(session, encoder, kept, origin=origin)
@@ -206,8 +216,26 @@ class Versions:
             if is_ours and file.name not in used and file.stat().st_mtime < oldest:
                 file.unlink(missing_ok=True)
 
+    def _own_file(
+        self, source: str, architecture: str | None = None, image_size: int | None = None
+    ) -> str:
+        """What the encoder is loaded from: the source, or our own file made of anyone else's."""
+        path = Path(source)
+        if not is_foreign(path):
+            return source
+        temporary = self._encoders.directory / f"{secrets.token_hex(8)}.writing"
+        with stored_errors(temporary):
+            fingerprint = convert_checkpoint(
+                path, temporary, architecture=architecture, image_size=image_size
+            )
+            kept = temporary.with_name(f"{fingerprint}.safetensors")
+            replace_durably(temporary, kept)
+        return str(kept)
+
     def _keep(self, encoder: Encoder) -> Path:
         kept = self._encoders.directory / f"{encoder.fingerprint}{encoder.checkpoint.suffix}"
+        if kept == encoder.checkpoint:
+            return kept
         if kept.exists() and digest(kept) == digest(encoder.checkpoint):
             # Young again, so that nobody frees it before its version is registered.
             os.utime(kept)

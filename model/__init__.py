@@ -3,6 +3,7 @@
 Other layers import from here only.
 """
 
+from model.checkpoints import convert_checkpoint, is_foreign
 from model.copies import cropped_copy, smaller_copy
 from model.durable_files import replace_durably, sync, write_durably
 from model.embedding_queue import EmbeddedText, EmbeddingQueue
@@ -19,6 +20,7 @@ from model.errors import (
     CheckpointError,
     CheckpointMismatch,
     CheckpointNotFound,
+    CheckpointUnsupported,
     DamagedImage,
     EmptyImage,
     EmptyText,
@@ -73,6 +75,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointMismatch",
     "CheckpointNotFound",
+    "CheckpointUnsupported",
     "CompactSettings",
     "ComparedPhotos",
     "Comparison",
@@ -110,10 +113,12 @@ __all__ = [
     "checkpoint_path",
     "classify",
     "compare",
+    "convert_checkpoint",
     "cropped_copy",
     "decode",
     "differing_bits",
     "fine_tune",
+    "is_foreign",
     "is_plain",
     "load_encoder",
     "perceptual_hash",

@@ -42,7 +42,12 @@ async def register_model(
 
     def register() -> ModelVersion:
         source = allowed_source(body.source, services.settings)
-        return services.versions.register(source, origin="registered")
+        return services.versions.register(
+            source,
+            origin="registered",
+            architecture=body.architecture,
+            image_size=body.image_size,
+        )
 
     version = await lanes.read.run(register)
     response.headers["Location"] = f"{services.settings.root_path}/v1/models/{version.id}"
@@ -78,7 +83,7 @@ async def delete_model(version_id: schemas.Id, services: ServicesDep, lanes: Lan
 
 
 def allowed_source(source: str, settings: Settings) -> str:
-    """The name of a shipped model, or the path of a file below an allowed root.
+    """The name of a shipped model, or the path of a file or folder below an allowed root.
 
     Raises FieldInvalid for any other path: what is read is the server's, and a stranger asks.
     """

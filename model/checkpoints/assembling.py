@@ -11,10 +11,10 @@ from model.byte_pairs import clip_tokenizer
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.naming import IMAGE, Naming, is_harmless, naming_of
 from model.checkpoints.shapes import QUICK, Shape, infer_architecture, name_of, parse_name
-from model.checkpoints.told import CLIP_DEVIATION, CLIP_MEAN, Told, TowerTold
+from model.checkpoints.told import Told, TowerTold
 from model.checkpoints.weights import Weights
 from model.errors import CheckpointMismatch, CheckpointUnsupported
-from model.preprocessing import Preprocessing
+from model.preprocessing import CLIP_DEVIATION, CLIP_MEAN, Preprocessing
 from model.tokenizers import TokenizerSettings
 from model.towers.modified_resnet import ModifiedResNetConfig
 from model.towers.text_transformer import TextTransformerConfig
@@ -166,7 +166,7 @@ def _preprocessing(
     size = architecture.image.image_size
     known = told.preprocessing
     if known is None:
-        return Preprocessing(image_size=size, fit="crop", mean=CLIP_MEAN, deviation=CLIP_DEVIATION)
+        return Preprocessing(size, "shortest", CLIP_MEAN, CLIP_DEVIATION)
     if is_resized:
         return replace(known, image_size=size)
     if known.image_size != size:

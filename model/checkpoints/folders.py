@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer as LibraryTokenizer
-
-from model.byte_pairs import byte_pair_tokenizer
+from model.byte_pairs import adopt_tokenizer, byte_pair_tokenizer
 from model.checkpoints.weights import Weights, read_weights
 from model.errors import CheckpointDamaged, CheckpointUnsupported
 from model.tokenizers import TokenizerSettings
@@ -50,9 +48,7 @@ def read_tokenizer(folder: Path) -> TokenizerSettings | None:
     )
     try:
         if whole.is_file():
-            definition = whole.read_text(encoding="utf-8")
-            LibraryTokenizer.from_str(definition)
-            return TokenizerSettings(definition)
+            return adopt_tokenizer(whole.read_text(encoding="utf-8"))
         if vocabulary.is_file() and merges.is_file():
             lines = merges.read_text(encoding="utf-8").splitlines()
             pairs = [line.partition(" ")[::2] for line in lines if line and line[0] != "#"]

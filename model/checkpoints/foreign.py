@@ -7,7 +7,7 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.open_clip_folder import CONFIG as OPEN_CLIP_CONFIG
 from model.checkpoints.open_clip_folder import WEIGHTS as OPEN_CLIP_WEIGHTS
 from model.checkpoints.open_clip_folder import read_open_clip_folder
-from model.checkpoints.own import write_checkpoint
+from model.checkpoints.own import is_own, write_checkpoint
 from model.checkpoints.told import Told
 from model.checkpoints.transformers_folder import CONFIG as TRANSFORMERS_CONFIG
 from model.checkpoints.transformers_folder import WEIGHTS as TRANSFORMERS_WEIGHTS
@@ -36,9 +36,13 @@ def read_foreign(
     Raises CheckpointNotFound, CheckpointDamaged, CheckpointUnsupported, CheckpointMismatch.
     """
     source = source.absolute()
-    if not source.exists():
-        raise CheckpointNotFound(source)
-    weights, told = _of_folder(source) if source.is_dir() else _of_file(source)
+    try:
+        if not source.exists():
+            raise CheckpointNotFound(source)
+        weights, told = _of_folder(source) if source.is_dir() else _of_file(source)
+    except OSError as error:
+        found = error.strerror or "none"
+        raise CheckpointDamaged(source, "a readable file or folder", found) from error
     return assemble(weights, told, architecture=architecture, image_size=image_size)
 
 
@@ -52,6 +56,14 @@ def convert_checkpoint(
     return write_checkpoint(
         read_foreign(source, architecture=architecture, image_size=image_size), out
     )
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether something that is no own file is at `path`, so that it has to be converted."""
+    try:
+        return path.exists() and not is_own(path)
+    except OSError:
+        return False
 
 
 def _of_folder(folder: Path) -> tuple[Weights, Told]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoints.folders import at_least_one, read_json, read_tokenizer, read_weights_of, side
-from model.checkpoints.told import CLIP_DEVIATION, CLIP_MEAN, Told, TowerTold
+from model.checkpoints.told import Told, TowerTold
 from model.checkpoints.weights import Weights
 from model.errors import CheckpointDamaged, CheckpointUnsupported
-from model.preprocessing import Preprocessing
+from model.preprocessing import CLIP_DEVIATION, CLIP_MEAN, Preprocessing
 from model.towers.transformer import Activation
 
 CONFIG = "open_clip_config.json"
@@ -37,7 +37,7 @@ _OURS: dict[str, tuple[Any, ...]] = {
     "timm_proj": ("linear",),
     "pad_id": (0,),
 }
-_FITS = {"shortest": "crop", "squash": "squash"}
+_FITS = ("shortest", "squash")
 
 
 def read_open_clip_folder(folder: Path) -> tuple[Weights, Told]:
@@ -112,9 +112,10 @@ def _preprocessing(path: Path, config: dict[str, Any], size: int) -> Preprocessi
         return Preprocessing.from_dict(
             {
                 "image_size": size,
-                "fit": _FITS[fit],
+                "fit": fit,
                 "mean": values.get("mean") or CLIP_MEAN,
                 "deviation": values.get("std") or CLIP_DEVIATION,
+                "resampling": resampling,
             }
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -26,7 +26,7 @@ from model.tokenizers import TokenizerSettings
 from model.zoo import FAMILIES, CompactArchitecture
 
 FORMAT = "beholder-1"
-_MAXIMUM_HEADER_BYTES = 16_000_000
+_MAXIMUM_HEADER_BYTES = 100_000_000
 _CHUNK_BYTES = 4_000_000
 _NO_DIGEST = "0" * 64
 

@@ -6,10 +6,6 @@ from model.preprocessing import Preprocessing
 from model.tokenizers import TokenizerSettings
 from model.towers.transformer import Activation
 
-# OpenAI's, of the pictures that its models were trained on.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-
 
 @dataclass(frozen=True, slots=True)
 class TowerTold:

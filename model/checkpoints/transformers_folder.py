@@ -130,9 +130,10 @@ def preprocessing_of(path: Path, values: dict[str, Any]) -> Preprocessing:
         return Preprocessing.from_dict(
             {
                 "image_size": image_size,
-                "fit": "crop" if is_cropped and shortest is not None else "squash",
+                "fit": "shortest" if is_cropped and shortest is not None else "squash",
                 "mean": values["image_mean"],
                 "deviation": values["image_std"],
+                "resampling": _FILTERS[kind],
             }
         )
     except (KeyError, TypeError, ValueError) as error:
