@@ -16,6 +16,14 @@ ModelError
 │   ├── CheckpointDamaged
 │   ├── CheckpointUnsupported
 │   ├── CheckpointMismatch
+│   ├── HubError
+│   │   ├── HubModelNotFound
+│   │   ├── HubAccessDenied
+│   │   ├── HubModelUnusable
+│   │   ├── HubUnreachable
+│   │   ├── HubInterrupted
+│   │   └── HubCacheUnusable
+│   │       └── HubStorageFull
 │   └── ProbeDamaged
 └── TrainingError
     ├── PairsError
@@ -194,6 +202,87 @@ class ProbeDamaged(CheckpointError):
     def __init__(self, found: str) -> None:
         super().__init__(f"The saved probe can't be used: {found}. Train it again.")
         self.found = found
+
+
+class HubError(CheckpointError):
+    """A model could not be fetched from the hub; `model` is its name."""
+
+    def __init__(self, model: str, message: str) -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class HubModelNotFound(HubError):
+    """There is no such model or revision of it; `reason` says more."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, f"The hub has no model {model}: {reason}.")
+        self.reason = reason
+
+
+class HubAccessDenied(HubError):
+    """The model is there, but not for the token given."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(
+            model,
+            f"The hub does not give the model {model}: {reason}. A token that may read it is set "
+            "with BEHOLDER_HUB_TOKEN.",
+        )
+        self.reason = reason
+
+
+class HubModelUnusable(HubError):
+    """What the hub has under the name is no model that can be read."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, f"The model {model} can't be fetched: {reason}.")
+        self.reason = reason
+
+
+class HubUnreachable(HubError):
+    """The hub does not answer or is not to be asked, and the model is not in the cache as a whole.
+
+    `missing` names the files that the cache lacks, and is empty before anyone looked.
+    """
+
+    def __init__(self, model: str, reason: str, missing: Sequence[str], cache: Path | None) -> None:
+        lacking = f" and {cache} lacks {' and '.join(missing)}" if missing else ""
+        super().__init__(model, f"The hub does not give the model {model}: {reason}{lacking}.")
+        self.reason = reason
+        self.missing = tuple(missing)
+        self.cache = cache
+
+
+class HubInterrupted(HubError):
+    """The download broke off after `done` of `total` bytes; files that were complete are kept."""
+
+    def __init__(self, model: str, done: int, total: int) -> None:
+        super().__init__(
+            model,
+            f"The download of {model} broke off after {done:,} of {total:,} bytes; "
+            "run it again, and it goes on with what is missing.",
+        )
+        self.done = done
+        self.total = total
+
+
+class HubCacheUnusable(HubError):
+    """The folder of downloaded models can't be written; `reason` is the system's."""
+
+    def __init__(self, model: str, cache: Path, reason: str) -> None:
+        super().__init__(model, f"{model} can't be stored in {cache}: {reason}.")
+        self.cache = cache
+        self.reason = reason
+
+
+class HubStorageFull(HubCacheUnusable):
+    """There is less room than the download needs, both in bytes."""
+
+    def __init__(self, model: str, cache: Path, needed: int, free: int) -> None:
+        super().__init__(model, cache, f"it needs {needed:,} bytes and {free:,} are free")
+        self.needed = needed
+        self.free = free
 
 
 class TrainingError(ModelError):
