@@ -73,14 +73,17 @@ class Arrivals:
         for vector in arrival.vectors.values():
             embeddings.pack(vector)
         self._blobs.keep_thumbnail(arrival.thumbnail, arrival.image.sha256, THUMBNAIL_SIZE)
-        # Here, beside the other uploads: the thread that commits would wait for one after another.
+        # Here, beside the other uploads: the thread that commits holds the log's lock meanwhile.
         self._blobs.prepare(arrival.path, arrival.image.sha256)
         future: Future[Added | None] = Future()
         with self._condition:
             assert not self._is_closed, "nothing arrives after the end"
             self._waiting.append((arrival, future))
             self._condition.notify()
-        return future.result()
+        added = future.result()
+        if added is not None:
+            self._blobs.confirm(arrival.path, arrival.image.sha256)
+        return added
 
     def close(self) -> None:
         """Commit what waits, then end the thread."""

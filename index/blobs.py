@@ -79,21 +79,27 @@ class BlobStore:
         return self.path(sha256).is_file()
 
     def prepare(self, source: Path, sha256: str) -> None:  # noqa: ARG002  (where it lies by digest, it is needed)
-        """Do what is slow of `keep` and changes nothing that is seen. Raises StorageError."""
+        """Do what is slow of `keep` and changes nothing that is seen.
+
+        Raises StorageFull, StorageError.
+        """
         with stored_errors(source):
             sync(source)
 
     def keep(self, source: Path, sha256: str) -> None:
-        """Move `source` in under its digest, durable before this returns.
+        """Move `source`, which was prepared, in under its digest, durable before this returns.
 
-        Asked again after a commit that failed, it finds the file in place. Raises StorageFull,
-        StorageError.
+        Asked again after a commit that failed, it finds the file in place. Called under the log's
+        lock, so it waits for no other machine. Raises StorageFull, StorageError.
         """
         target = self.path(sha256)
         if target.is_file() and not source.exists():
             return
         with stored_errors(target):
             replace_durably(source, target, new_folders=FOLDERS_ABOVE)
+
+    def confirm(self, source: Path, sha256: str) -> None:
+        """Make sure of what was kept, once a committed row needs it. Raises StorageError."""
 
     def keep_thumbnail(self, data: bytes, sha256: str, size: int) -> Path:
         """Write a thumbnail. Raises StorageFull, StorageError."""

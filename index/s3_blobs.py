@@ -83,13 +83,15 @@ class S3Blobs(BlobStore):
                 obstore.put(self._store, _key(sha256), source)
 
     def keep(self, source: Path, sha256: str) -> None:
-        """As `prepare`, which has been here a moment ago; `source` is gone afterwards."""
-        if source.exists():
-            # Who deletes the last image of the same bytes may have been quicker.
-            self.prepare(source, sha256)
-            source.unlink(missing_ok=True)
-        elif not self.has(sha256):
-            raise MissingFile(source, "the image's file is missing")
+        """Nothing: `prepare` has stored the object."""
+
+    def confirm(self, source: Path, sha256: str) -> None:
+        """Store the object again if it was deleted between `prepare` and the commit.
+
+        Who deleted the last image of the same bytes may have been quicker than the row that needs
+        them now; after its commit nobody deletes them.
+        """
+        self.prepare(source, sha256)
 
     def open_path(self, sha256: str) -> Path:
         """A copy on the local disk, which a later sweep removes. Raises MissingFile."""

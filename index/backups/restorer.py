@@ -118,7 +118,9 @@ class Restorer:
                 temporary = self._blobs.incoming()
                 with stored_errors(temporary), removed_on_error(temporary):
                     shutil.copyfile(backup.file(sha256), temporary)
+                    self._blobs.prepare(temporary, sha256)
                     self._blobs.keep(temporary, sha256)
+                    temporary.unlink(missing_ok=True)
             report("Copying files", done + 1, len(digests))
 
 

@@ -22,6 +22,7 @@ from app.backups import make_backup, restore_backup
 from app.services import Services, open_services
 from app.settings import Settings
 from index import ImageName, Query, StorageError, TableLine, TextPart, check_blobs_url
+from index.store import changes
 from tests.app.asking import ON_SQLITE, assert_problem, strict_json, upload
 from tests.index.uploading import BLUE, GREEN, RED, add, an_upload, names_of
 from tests.pictures import picture_bytes
@@ -187,6 +188,49 @@ def test_an_object_deleted_under_an_upload_is_stored_again(
     monkeypatch.setattr(services.blobs, "prepare", then_deleted)
     image = services.indexer.add(an_upload(services, picture_bytes(RED))).image
     assert objects(bucket) == {key(image.sha256)}
+
+
+def test_uploads_wait_for_the_bucket_without_the_logs_lock(
+    services: Services, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow bucket makes one upload slow, and keeps no other process from writing."""
+    asked: list[str] = []
+
+    def unlocked(name: str) -> None:
+        call = getattr(obstore, name)
+
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            # It would wait for the lock until it fails.
+            with services.database.writing() as session:
+                changes.take_lock(session)
+            asked.append(name)
+            return call(*arguments, **options)
+
+        monkeypatch.setattr(f"index.s3_blobs.obstore.{name}", wrapped)
+
+    unlocked("head")
+    unlocked("put")
+    image = add(services, RED).image
+    assert set(asked) == {"head", "put"}
+    monkeypatch.undo()
+    assert objects(bucket) == {key(image.sha256)}
+
+
+def test_a_backup_can_be_restored_into_a_bucket(
+    tmp_path: Path, bucket: S3Store, settings: Settings, second_database_url: str, load_colours: Any
+) -> None:
+    """Every file is an object afterwards, and nothing is left on the way."""
+    folder = Settings(
+        data_dir=tmp_path / "folder",
+        database_url=second_database_url,  # type: ignore[arg-type]
+        model="colour",
+    )
+    with open_services(folder, load=load_colours) as services:
+        image = add(services, RED).image
+    make_backup(folder, tmp_path / "backup")
+    assert restore_backup(settings, tmp_path / "backup", load=load_colours).images == 1
+    assert objects(bucket) == {key(image.sha256)}
+    assert list((settings.data_dir / "incoming").iterdir()) == []
 
 
 def test_strays_and_damaged_objects_are_found(
