@@ -184,13 +184,21 @@ class BackupMaker:
 
 
 def _copy(source: Path, target: Path, sha256: str) -> int | None:
-    """Copy what has this digest, durably; its size, or None when `source` has another digest."""
+    """Copy what has this digest, durably; its size.
+
+    None when `source` has another digest, or was deleted since it was found.
+    """
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     seen = hashlib.sha256()
     size = 0
-    with stored_errors(target), removed_on_error(temporary):
+    with stored_errors(source):
+        try:
+            reader = source.open("rb")
+        except FileNotFoundError:
+            return None
+    with reader, stored_errors(target), removed_on_error(temporary):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb") as reader, temporary.open("wb") as writer:
+        with temporary.open("wb") as writer:
             while chunk := reader.read(CHUNK_BYTES):
                 seen.update(chunk)
                 writer.write(chunk)

@@ -59,6 +59,27 @@ def all_rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+@ON_SQLITE
+def test_a_file_that_goes_between_its_finding_and_its_opening_is_of_a_deleted_image(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup is then of the moment after the deletion, and no error."""
+    add(services, RED)
+    gone = add(services, GREEN).image
+    fetched = services.blobs.fetched
+
+    @contextmanager
+    def then_deleted(sha256: str) -> Iterator[Path]:
+        with fetched(sha256) as path:
+            if sha256 == gone.sha256:
+                services.indexer.delete(gone.id)
+            yield path
+
+    monkeypatch.setattr(services.blobs, "fetched", then_deleted)
+    made = backup_maker(services).make(tmp_path / "backup")
+    assert (made.images, made.missing) == (1, ())
+
+
 def test_what_was_backed_up_comes_back_whole(
     services: Services, elsewhere: Settings, load_colours: Any, tmp_path: Path
 ) -> None:
