@@ -4,7 +4,8 @@
 #   docker build --build-arg TORCH_INDEX=<address of the CPU index> --tag beholder .
 #
 # The argument is required on purpose: the default index answers with a CUDA build of several
-# gigabytes on x86-64.
+# gigabytes on x86-64. EXTRAS are those of pyproject.toml that go in: what a setting may ask for
+# is there by default, and what only some trainings need is not.
 
 FROM python:3.11-slim-bookworm AS wheel
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -32,9 +33,10 @@ RUN pip install --no-deps torch==2.13.0 \
 # The dependencies alone, so that a change of the code leaves this layer as it is.
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-extras = p['optional-dependencies']; \
-print(*p['dependencies'], *extras['heic'], *extras['postgres'], sep='\n')" > requirements.txt \
+ARG EXTRAS="heic milvus postgres s3"
+RUN python -c "import os, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+extras = (p['optional-dependencies'][name] for name in os.environ['EXTRAS'].split()); \
+print(*p['dependencies'], *(one for extra in extras for one in extra), sep='\n')" > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 COPY --from=wheel /dist /dist
 RUN pip install --no-deps /dist/*.whl

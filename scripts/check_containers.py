@@ -40,9 +40,8 @@ def main() -> None:
     say("lint")
     subprocess.run([TOOLS / "hadolint", "Dockerfile"], cwd=ROOT, check=True)
     schema = ["--builtin-schema", "vendor.compose-spec"]
-    subprocess.run(
-        [TOOLS / "check-jsonschema", *schema, "docker-compose.yml"], cwd=ROOT, check=True
-    )
+    files = ["docker-compose.yml", "docker-compose.milvus.yml"]
+    subprocess.run([TOOLS / "check-jsonschema", *schema, *files], cwd=ROOT, check=True)
 
     with tempfile.TemporaryDirectory(prefix="beholder-containers-") as folder:
         scratch = Path(folder)

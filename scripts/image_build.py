@@ -90,8 +90,9 @@ class ImageBuild:
         folder = self._scratch / stage.name
         folder.mkdir()
         for keyword, text in stage.instructions:
-            if keyword == "ARG" and text in self._arguments:
-                variables[text] = self._arguments[text]
+            if keyword == "ARG":
+                name, _, default = text.partition("=")
+                variables[name] = self._arguments.get(name, "".join(shlex.split(default)))
             elif keyword == "ENV":
                 self._extend(variables, stage.name, text)
             elif keyword == "WORKDIR":

@@ -205,13 +205,28 @@ def test_the_dockerfile_passes_its_linter() -> None:
 
 
 def test_the_compose_file_follows_the_compose_schema() -> None:
-    """The compose file is valid by the published schema of compose files."""
+    """The compose files are valid by the published schema of compose files."""
     run(
         tool("check-jsonschema"),
         "--builtin-schema",
         "vendor.compose-spec",
         "docker-compose.yml",
+        "docker-compose.milvus.yml",
     )
+
+
+def test_the_image_carries_what_a_setting_may_ask_for(
+    project: dict[str, Any], compose: dict[str, Any]
+) -> None:
+    """A database, a bucket, a Milvus or a photo of a phone needs no image of one's own."""
+    declared = re.search(r'^ARG EXTRAS="(.+)"$', (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert declared is not None
+    names = declared[1].split()
+    assert {"heic", "milvus", "postgres", "s3"} == set(names) & set(
+        project["optional-dependencies"]
+    )
+    built = [s["build"]["args"]["EXTRAS"] for s in compose["services"].values() if "build" in s]
+    assert set(built) == {f"${{BEHOLDER_EXTRAS:-{declared[1]}}}"}
 
 
 def test_the_container_runs_unprivileged_and_proves_its_health() -> None:
