@@ -18,6 +18,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -50,22 +51,24 @@ def main() -> None:
             services.importer.run(photos)
             for clients in CLIENTS:
                 some = [next(texts) for _ in range(options.requests + 50)]
-                rows.append(_row("alone", clients, _alone(services.live.generation, some, clients)))
+                rows.append(row("alone", clients, alone(services.live.generation, some, clients)))
         with running(Path(folder), BEHOLDER_WORKER="false") as server:
             for clients in CLIENTS:
                 some = [next(texts) for _ in range(options.requests + 50)]
-                rows.append(_row("HTTP", clients, asyncio.run(_http(server.url, some, clients))))
-    rows.sort(key=lambda row: (row["clients"], row["side"]))
+                rows.append(row("HTTP", clients, asyncio.run(over_http(server.url, some, clients))))
+    rows.sort(key=lambda one: (one["clients"], one["side"]))
     publish("serving", rows, images=len(photos), requests=options.requests)
     bar_plot(
         "serving",
-        [{"what": f"{row['side']}, {row['clients']} clients", **row} for row in rows],
+        [{"what": f"{one['side']}, {one['clients']} clients", **one} for one in rows],
         "what",
         "p50 ms",
     )
 
 
-def _alone(generation: Generation, texts: list[str], clients: int) -> tuple[list[float], float]:
+def alone(generation: Generation, texts: list[str], clients: int) -> tuple[list[float], float]:
+    """Seconds of each answer but the first fifty, and of all, by encoder and index without HTTP."""
+
     def ask(text: str) -> float:
         began = time.perf_counter()
         vector = generation.queue.embed_text(text).vector
@@ -79,7 +82,8 @@ def _alone(generation: Generation, texts: list[str], clients: int) -> tuple[list
         return seconds, time.perf_counter() - began
 
 
-async def _http(url: str, texts: list[str], clients: int) -> tuple[list[float], float]:
+async def over_http(url: str, texts: list[str], clients: int) -> tuple[list[float], float]:
+    """The same of the service at `url`."""
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
         seconds: list[float] = []
@@ -101,7 +105,8 @@ async def _http(url: str, texts: list[str], clients: int) -> tuple[list[float], 
         return seconds, time.perf_counter() - began
 
 
-def _row(side: str, clients: int, measured: tuple[list[float], float]) -> dict[str, object]:
+def row(side: str, clients: int, measured: tuple[list[float], float]) -> dict[str, Any]:
+    """A line of the table: which side was asked, by how many, and what `measured` tells."""
     seconds, elapsed = measured
     return {
         "side": side,

@@ -35,7 +35,7 @@ def embedded(data: Path, model: str, cache: Path, most: int) -> tuple[Floats, Fl
         return np.load(images_file), np.load(texts_file)
     encoder = load_encoder(model)
     paths = np.array(sorted(str(path) for path in data.glob("*/images/*")))
-    texts = np.array(sorted(set(_captions(data))))
+    texts = np.array(sorted(set(captions(data))))
     random = np.random.default_rng(0)
     chosen = [Path(path) for path in random.permutation(paths)[:most]]
     asked = random.permutation(texts)[:4_000].tolist()
@@ -160,7 +160,8 @@ def structure_of(vectors: Floats) -> dict[str, float]:
     }
 
 
-def _captions(data: Path) -> list[str]:
+def captions(data: Path) -> list[str]:
+    """The captions of every table below `data`, some of them twice."""
     found: list[str] = []
     for table in sorted(data.glob("*/*.tsv")):
         with table.open(encoding="utf-8") as file:
