@@ -44,14 +44,29 @@ class Server:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
-    def add(self, name: str, data: bytes, caption: str = "") -> dict[str, Any]:
+    def put(self, path: str, content: Any) -> Any:
+        """The JSON answer to a PUT of JSON."""
+        request = urllib.request.Request(
+            self.url + path,
+            data=json.dumps(content).encode(),
+            headers={"Content-Type": "application/json"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def add(
+        self, name: str, data: bytes, caption: str = "", collection: str = ""
+    ) -> dict[str, Any]:
         """Upload a file; gives the stored image."""
         boundary = "a-boundary-no-picture-contains"
-        words = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="caption"\r\n\r\n{caption}\r\n'
+        words = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+            for field, value in (("caption", caption), ("collection", collection))
+            if value
         )
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        body = f"{words if caption else ''}{head}Content-Type: application/octet-stream\r\n\r\n"
+        body = f"{words}{head}Content-Type: application/octet-stream\r\n\r\n"
         request = urllib.request.Request(
             f"{self.url}v1/images",
             data=body.encode() + data + f"\r\n--{boundary}--\r\n".encode(),

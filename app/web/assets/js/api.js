@@ -13,6 +13,7 @@
  * @typedef {{items: Image[], next_cursor: string | null, total: number}} ImagePage
  * @typedef {{hits: {image: Image, score: number}[], next_cursor: string | null, warnings: string[],
  *   took_ms: {total: number}}} SearchResult
+ * @typedef {{name: string, images: number, searched_by_default: boolean}} Collection
  * @typedef {{text?: string, image_id?: string, image?: string, weight: number}} QueryPart
  */
 
@@ -43,12 +44,13 @@ const UNREACHABLE = {
 
 /**
  * @param {string} path relative, such as "v1/images"
- * @param {Record<string, unknown>} [parameters] null and undefined are left out
+ * @param {Record<string, unknown>} [parameters] null and undefined are left out, lists are repeated
  */
 export function address(path, parameters = {}) {
   const url = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
+    for (const one of [value].flat())
+      if (one !== null && one !== undefined) url.searchParams.append(name, String(one));
   }
   return url;
 }
@@ -110,24 +112,39 @@ export const json = (method, body) => ({
 });
 
 /**
- * The library, newest first.
- * @param {{cursor: string | null, limit: number, signal: AbortSignal}} page
+ * The library or some collections of it, newest first.
+ * @param {{collection: readonly string[], cursor: string | null, limit: number, signal: AbortSignal}} page
  * @returns {Promise<ImagePage>}
  */
 export const listImages = ({ signal, ...page }) => ask(address("v1/images", page), { signal });
 
 /**
- * @param {{query: QueryPart[], minScore: number | null, cursor: string | null, limit: number, signal: AbortSignal}} search
+ * @param {{query: QueryPart[], collections: readonly string[], minScore: number | null, cursor: string | null,
+ *   limit: number, signal: AbortSignal}} search
  * @returns {Promise<SearchResult>}
  */
-export function search({ query, minScore, cursor, limit, signal }) {
+export function search({ query, collections, minScore, cursor, limit, signal }) {
   const body = {
     query,
     limit,
     ...(cursor !== null && { cursor }),
     ...(minScore !== null && { min_score: minScore }),
+    ...(collections.length > 0 && { collection: collections }),
   };
   return ask(address("v1/search"), { ...json("POST", body), signal });
+}
+
+/** Every collection, by name. @returns {Promise<Collection[]>} */
+export async function listCollections() {
+  /** @type {Collection[]} */
+  const collections = [];
+  let cursor = null;
+  do {
+    const page = await ask(address("v1/collections", { limit: 1000, cursor }));
+    collections.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor !== null);
+  return collections;
 }
 
 /** @param {string} id */
@@ -198,11 +215,13 @@ export function sendForm(path, body, { onProgress, signal }) {
 
 /**
  * @param {File} file
+ * @param {string | null} collection null for the one that the service chooses
  * @param {{onProgress: (share: number) => void, signal: AbortSignal}} options share in [0, 1]
  * @returns {Promise<Image>} with `created`: whether this upload made it, or the same bytes were there before
  */
-export function uploadImage(file, options) {
+export function uploadImage(file, collection, options) {
   const body = new FormData();
+  if (collection !== null) body.append("collection", collection);
   body.append("file", file);
   return sendForm("v1/images", body, options);
 }

@@ -155,7 +155,9 @@ function remove(image) {
 
 /** @param {File[]} files */
 function upload(files) {
-  if (files.length > 0) uploads.add(files);
+  // What is added while one collection is shown is meant for it.
+  const [only, ...others] = store.query.collections;
+  if (files.length > 0) uploads.add(files, only !== undefined && others.length === 0 ? only : null);
 }
 
 store.addEventListener("list", showList);
@@ -175,9 +177,14 @@ searchBox.addEventListener("leave", () => grid.focusImage(grid.current));
 searchBox.addEventListener("problem", (event) => notices.showProblem(detailOf(event)));
 
 bar.addEventListener("back", () => store.back());
+bar.addEventListener("choose", (event) =>
+  store.search(store.query.with({ collections: detailOf(event) }), { typed: true }),
+);
+bar.addEventListener("closed", () => store.settle());
+bar.addEventListener("problem", (event) => notices.showProblem(detailOf(event)));
 
 grid.addEventListener("open", (event) => store.openImage(detailOf(event)));
-grid.addEventListener("like", (event) => store.search(Query.like(detailOf(event))));
+grid.addEventListener("like", (event) => store.search(store.query.like(detailOf(event))));
 grid.addEventListener("delete", (event) => {
   const image = results.images.find((each) => each.id === detailOf(event));
   if (image) remove(image);
@@ -191,10 +198,11 @@ grid.addEventListener("place", () => {
 
 end.addEventListener("retry", () => results.more());
 end.addEventListener("widen", () => store.search(store.query.with({ minScore: null })));
+end.addEventListener("everywhere", () => store.search(store.query.with({ collections: [] })));
 end.addEventListener("add", () => chooseFiles());
 
 detail.addEventListener("close", () => store.closeImage());
-detail.addEventListener("like", (event) => store.search(Query.like(detailOf(event).id)));
+detail.addEventListener("like", (event) => store.search(store.query.like(detailOf(event).id)));
 detail.addEventListener("delete", (event) => remove(detailOf(event)));
 detail.addEventListener("step", (event) => {
   const image = results.images[indexOf(store.open ?? "") + detailOf(event)];
@@ -212,6 +220,8 @@ veil.addEventListener("upload", (event) => upload(detailOf(event)));
 veil.addEventListener("search-picture", (event) => searchBox.addPicture(detailOf(event)));
 veil.addEventListener("search-image", (event) => searchBox.addImage(detailOf(event)));
 
+/** Whether the collections hold more than when they were last asked for. */
+let hasGrown = false;
 panel.watch(uploads);
 uploads.addEventListener("image", (event) => {
   /** @type {Image} */
@@ -219,6 +229,12 @@ uploads.addEventListener("image", (event) => {
   deletions.keep(image.id);
   // One that was stored before has its place in the library already.
   if (image.created) library.add([image]);
+  hasGrown ||= image.created === true;
+});
+uploads.addEventListener("change", () => {
+  if (uploads.isActive || !hasGrown) return;
+  hasGrown = false;
+  bar.refreshCollections();
 });
 window.addEventListener("beforeunload", (event) => {
   if (uploads.isActive) event.preventDefault();

@@ -4,7 +4,7 @@
  * A picture in a query: one of the library by its id, or one the user brought, kept by this tab under a key.
  * @typedef {{kind: "like" | "picture", value: string, weight: number}} QueryPicture
  * @typedef {{text: string, textWeight: number, without: string, pictures: readonly QueryPicture[],
- *   minScore: number | null}} QueryFields
+ *   minScore: number | null, collections: readonly string[]}} QueryFields
  */
 
 /** How strongly "without …" pushes away. At -1 what is avoided drowns what is wanted. */
@@ -13,18 +13,27 @@ const WITHOUT_WEIGHT = -0.5;
 /** One query; never changed, only replaced. */
 export class Query {
   /** @param {Partial<QueryFields>} [fields] */
-  constructor({ text = "", textWeight = 1, without = "", pictures = [], minScore = null } = {}) {
+  constructor({
+    text = "",
+    textWeight = 1,
+    without = "",
+    pictures = [],
+    minScore = null,
+    collections = [],
+  } = {}) {
     this.text = text;
     this.textWeight = textWeight;
     this.without = without;
     this.pictures = pictures;
     this.minScore = minScore;
+    /** The names of those that are shown and searched, none for all. */
+    this.collections = collections;
     Object.freeze(this);
   }
 
-  /** @param {string} id the images most like this one */
-  static like(id) {
-    return new Query({ pictures: [{ kind: "like", value: id, weight: 1 }] });
+  /** @param {string} id the images most like this one, in the same collections */
+  like(id) {
+    return new Query({ pictures: [{ kind: "like", value: id, weight: 1 }], collections: this.collections });
   }
 
   /** @param {Partial<QueryFields>} changes */
@@ -32,7 +41,7 @@ export class Query {
     return new Query({ ...this, ...changes });
   }
 
-  /** Nothing to look for: the library itself is shown. Avoiding something alone finds nothing. */
+  /** Nothing to look for: the library itself is shown, or collections of it. Avoiding something alone finds nothing. */
   get isEmpty() {
     return this.text.trim() === "" && this.pictures.length === 0;
   }
@@ -49,7 +58,7 @@ export class Query {
   }
 
   /**
-   * Reads `?q=red coat&like=ID&picture=KEY&not=hood&weights=1,0.5,1&min_score=0.2`.
+   * Reads `?q=red coat&like=ID&picture=KEY&not=hood&weights=1,0.5,1&min_score=0.2&collection=sea&collection=art`.
    * What cannot be read is left out: an address may come from anywhere.
    * @param {URLSearchParams} parameters
    */
@@ -71,12 +80,14 @@ export class Query {
       without: parameters.get("not") ?? "",
       pictures,
       minScore: Number.isFinite(minScore) ? Math.max(-1, Math.min(1, minScore)) : null,
+      collections: [...new Set(parameters.getAll("collection"))].filter((name) => name.trim() !== ""),
     });
   }
 
   /** @returns {URLSearchParams} what `fromAddress` reads back */
   toAddress() {
     const parameters = new URLSearchParams();
+    for (const name of this.collections) parameters.append("collection", name);
     if (this.isEmpty) return parameters;
     if (this.text.trim() !== "") parameters.set("q", this.text.trim());
     for (const picture of this.pictures) parameters.append(picture.kind, picture.value);
@@ -110,6 +121,7 @@ export class Query {
       pictures === 1 && (this.pictures[0].weight < 0 ? "unlike a picture" : "like a picture"),
       pictures > 1 && `like ${pictures} pictures`,
       this.without.trim() && `without “${this.without.trim()}”`,
+      this.collections.length > 0 && `in ${this.collections.join(", ")}`,
     ]
       .filter(Boolean)
       .join(", ");

@@ -119,7 +119,12 @@ export class Results extends EventTarget {
 
   /** @param {number} limit @param {AbortSignal} signal */
   async #loadLibrary(limit, signal) {
-    const page = await listImages({ cursor: this.#cursor, limit, signal });
+    const page = await listImages({
+      collection: this.query.collections,
+      cursor: this.#cursor,
+      limit,
+      signal,
+    });
     if (signal.aborted) return;
     this.total = page.total;
     this.#append(page.items, page.next_cursor);
@@ -127,9 +132,10 @@ export class Results extends EventTarget {
 
   /** @param {number} limit @param {AbortSignal} signal */
   async #loadHits(limit, signal) {
-    const { minScore } = this.query;
+    const { minScore, collections } = this.query;
     const result = await search({
       query: this.query.toParts(pictureBase64),
+      collections,
       minScore,
       cursor: this.#cursor,
       limit,
@@ -159,10 +165,14 @@ export class Results extends EventTarget {
     this.isComplete = cursor === null;
   }
 
-  /** Puts new images at the top of the library; a search's list is left as it was answered. @param {Image[]} images */
+  /** Puts new images at the top of the library or of their collection; a search's list is left as it was answered. @param {Image[]} images */
   add(images) {
     if (!this.query.isEmpty || !this.hasAnswer) return;
-    const fresh = images.filter((image) => !this.#ids.has(image.id));
+    const { collections } = this.query;
+    const fresh = images.filter(
+      (image) =>
+        !this.#ids.has(image.id) && (collections.length === 0 || collections.includes(image.collection)),
+    );
     for (const image of fresh) this.#ids.add(image.id);
     this.#loaded = [...fresh.reverse(), ...this.#loaded];
     if (this.total !== null) this.total += fresh.length;

@@ -1,9 +1,10 @@
 /** The line above the grid: what is shown, how it was found, and what the service warns of. */
 
+import "./collection_chooser.js";
 import { element, icon, iconButton } from "./dom.js";
 import { count, milliseconds } from "./words.js";
 
-/** Announces `back`. */
+/** Announces `back`, and what its collection chooser does: `choose`, `closed` and `problem`. */
 export class ResultsBar extends HTMLElement {
   #back = iconButton("back", "Back to what was shown before", () => this.dispatchEvent(new Event("back")), {
     class: "button icon-only quiet",
@@ -11,9 +12,20 @@ export class ResultsBar extends HTMLElement {
   #heading = element("h1");
   #facts = element("p", { class: "facts" });
   #warnings = element("ul", { class: "warnings" });
+  /** @type {import("./collection_chooser.js").CollectionChooser} */
+  #chooser = element("collection-chooser", { hidden: true });
 
   connectedCallback() {
-    this.append(this.#back, this.#heading, this.#facts, this.#warnings);
+    this.append(this.#back, this.#heading, this.#facts, this.#chooser, this.#warnings);
+    for (const type of ["choose", "closed", "problem"])
+      this.#chooser.addEventListener(type, (event) =>
+        this.dispatchEvent(new CustomEvent(type, { detail: /** @type {CustomEvent} */ (event).detail })),
+      );
+  }
+
+  /** Images may have come into a collection that was not there before. */
+  refreshCollections() {
+    this.#chooser.refresh();
   }
 
   /**
@@ -22,7 +34,8 @@ export class ResultsBar extends HTMLElement {
    */
   show(results, { canGoBack, hiddenCount }) {
     this.#back.hidden = !canGoBack;
-    this.#heading.textContent = results.query.isEmpty ? "Library" : capitalised(results.query.words);
+    this.#chooser.show(results.query.collections);
+    this.#heading.textContent = capitalised(results.query.words) || "Library";
     this.#facts.textContent = factsOf(results, hiddenCount);
     this.#warnings.hidden = results.warnings.length === 0;
     this.#warnings.replaceChildren(

@@ -2,7 +2,7 @@
 
 import { element, icon } from "./dom.js";
 
-/** Announces `retry`, `add` and `widen` (drop the least score) when their buttons are pressed. */
+/** Announces `retry`, `add`, `widen` (drop the least score) and `everywhere` when their buttons are pressed. */
 export class ResultsEnd extends HTMLElement {
   #shown = "";
 
@@ -41,6 +41,14 @@ export class ResultsEnd extends HTMLElement {
     }
     if (state === "no-hits") {
       const isLimited = results.query.minScore !== null;
+      if (!isLimited && results.query.collections.length > 0) {
+        return [
+          emptyPicture(),
+          element("h2", {}, "Nothing matches"),
+          element("p", {}, "No image of these collections comes close enough."),
+          this.#button("Search all collections", "everywhere", ""),
+        ];
+      }
       const advice = isLimited
         ? "Every image scores below the least score you set."
         : "There is no image to compare with. Add some, or describe something else.";

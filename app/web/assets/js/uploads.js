@@ -5,7 +5,8 @@ import { Problem, uploadImage } from "./api.js";
 /**
  * @typedef {"waiting" | "sending" | "working" | "busy" | "created" | "exists" | "refused" | "cancelled"} UploadState
  * `working`: all bytes have left and the service is looking at them. `busy`: it asked to be tried again later.
- * @typedef {{file: File, state: UploadState, share: number, problem: Problem | null}} Upload share in [0, 1]
+ * @typedef {{file: File, collection: string | null, state: UploadState, share: number, problem: Problem | null}} Upload
+ * share in [0, 1]
  */
 
 const AT_ONCE = 3;
@@ -31,10 +32,18 @@ export class Uploads extends EventTarget {
     return this.#active > 0;
   }
 
-  /** @param {File[]} files */
-  add(files) {
-    for (const file of files) {
-      this.#uploads.push({ file, state: "waiting", share: 0, problem: refusalOf(file) });
+  /**
+   * @param {File[]} files
+   * @param {string | null} collection where they belong, null for where the service puts them
+   */
+  add(files, collection) {
+    this.#begin(files.map((file) => ({ file, collection })));
+  }
+
+  /** @param {{file: File, collection: string | null}[]} wanted */
+  #begin(wanted) {
+    for (const { file, collection } of wanted) {
+      this.#uploads.push({ file, collection, state: "waiting", share: 0, problem: refusalOf(file) });
     }
     while (this.#active < AT_ONCE && this.#next < this.#uploads.length) this.#work();
     this.#changed();
@@ -53,7 +62,7 @@ export class Uploads extends EventTarget {
     const { failed } = this;
     this.#uploads = this.#uploads.filter((upload) => !failed.includes(upload));
     this.#next -= failed.length;
-    this.add(failed.map((upload) => upload.file));
+    this.#begin(failed);
   }
 
   /** Stops what is under way and gives up what waits. */
@@ -124,7 +133,7 @@ export class Uploads extends EventTarget {
       upload.state = share < 1 ? "sending" : "working";
       this.#changed();
     };
-    return uploadImage(upload.file, { onProgress, signal });
+    return uploadImage(upload.file, upload.collection, { onProgress, signal });
   }
 
   #changed() {
