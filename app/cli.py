@@ -16,10 +16,12 @@ import typer
 
 from app.commands import (
     backups,
+    classify,
     collections,
     duplicates,
     jobs,
     pairs,
+    probes,
     tuning,
     vector_index,
     verification,
@@ -48,6 +50,8 @@ cli.add_typer(jobs.group, name="jobs")
 
 cli.add_typer(pairs.group, name="pairs")
 
+cli.add_typer(probes.group, name="probe")
+
 cli.add_typer(collections.group, name="collections")
 
 cli.add_typer(duplicates.group, name="duplicates")
@@ -57,6 +61,9 @@ cli.add_typer(vector_index.group, name="index")
 cli.command(epilog="Example: beholder backup /mnt/backup")(backups.backup)
 cli.command(epilog="Example: BEHOLDER_DATA_DIR=new beholder restore /mnt/backup")(backups.restore)
 cli.command(epilog="Example: beholder verify --repair")(verification.verify)
+cli.command(epilog="Example: beholder classify photo.jpg --labels cat,dog --threshold auto")(
+    classify.classify
+)
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]

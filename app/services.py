@@ -31,6 +31,7 @@ from index import (
     PairLibrary,
     PictureHashes,
     PictureReader,
+    Probes,
     Reindexer,
     Repairer,
     Searcher,
@@ -41,7 +42,7 @@ from index import (
     migrate,
     open_blobs,
 )
-from model import Encoder, load_encoder, set_threads
+from model import Encoder, RememberedLabels, load_encoder, set_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ class Services:
     tender: IndexTender
     library: Library
     pictures: PictureReader
+    remembered_labels: RememberedLabels
     indexer: Indexer
     importer: Importer
     pairs: PairLibrary
     pair_importer: PairImporter
+    probes: Probes
     searcher: Searcher
     collections: Collections
     collection_searcher: CollectionSearcher
@@ -122,10 +125,12 @@ def open_services(
             tender=tender,
             library=library,
             pictures=pictures,
+            remembered_labels=RememberedLabels(),
             indexer=indexer,
             importer=Importer(indexer, blobs, limits),
             pairs=PairLibrary(database, blobs, encoders),
             pair_importer=PairImporter(database, blobs, indexer, hashes, limits),
+            probes=Probes(database),
             searcher=searcher,
             collections=Collections(database, indexer),
             collection_searcher=CollectionSearcher(

@@ -34,6 +34,7 @@ from index.errors import (
     NotBetter,
     NotFound,
     PartRefused,
+    ProbeOfAnotherModel,
     QueryError,
     RetrievalError,
     SnapshotError,
@@ -45,7 +46,7 @@ from index.errors import (
 )
 from index.filling import move
 from index.filters import Condition, condition
-from index.importer import Imported, Importer, Refusal, count_files
+from index.importer import Imported, Importer, Refusal, count_files, files_below
 from index.indexer import Indexer
 from index.job_queue import JobPage, JobQueue, JobRecordPage
 from index.library import ImagePage, Library
@@ -59,6 +60,7 @@ from index.pairs.tables import ImageName, TableFormat, TableLine
 from index.pairs.training_set import PairedImage, TrainingPairs
 from index.picture_hashes import PictureHashes
 from index.pictures import PictureReader
+from index.probes import DrawnExamples, LabelledPairs, Probes, probe_name
 from index.reindexer import Cancelled, Reindexed, Reindexer
 from index.repairer import Repair, Repairer
 from index.searcher import (
@@ -82,6 +84,7 @@ from index.store.job_rows import Job
 from index.store.migrating import migrate
 from index.store.model_versions import ModelVersion
 from index.store.pairs import Pair, Side
+from index.store.probes import ProbeRecord
 from index.tending import IndexState, IndexTender
 from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
 from index.vectors.keeping import FaissKeeper, IndexKeeper
@@ -119,6 +122,7 @@ __all__ = [
     "DigestMismatch",
     "DimensionMismatch",
     "Disagreement",
+    "DrawnExamples",
     "DuplicateFinder",
     "DuplicateGroup",
     "DuplicatePage",
@@ -148,6 +152,7 @@ __all__ = [
     "JobQueue",
     "JobRecord",
     "JobRecordPage",
+    "LabelledPairs",
     "LeaseLost",
     "Library",
     "LiveIndex",
@@ -170,6 +175,9 @@ __all__ = [
     "PictureHashes",
     "PicturePart",
     "PictureReader",
+    "ProbeOfAnotherModel",
+    "ProbeRecord",
+    "Probes",
     "Query",
     "QueryError",
     "Refusal",
@@ -204,6 +212,7 @@ __all__ = [
     "check_milvus_installed",
     "condition",
     "count_files",
+    "files_below",
     "is_archive",
     "member_pointer",
     "migrate",
@@ -211,6 +220,7 @@ __all__ = [
     "open_blobs",
     "opened_sources",
     "printable_name",
+    "probe_name",
     "prove_restored",
     "sqlite_url",
     "stored_errors",

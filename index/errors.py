@@ -23,6 +23,7 @@ RetrievalError
 ├── BackupDamaged          a backup that can't be restored from
 └── Conflict               the state of a thing forbids the change
     ├── NotBetter          a model version that did worse than is allowed
+    ├── ProbeOfAnotherModel a probe that knows nothing of the live version's embeddings
     ├── CollectionClosed   a collection that takes no uploads
     └── CollectionNotEmpty a collection with images that nobody said may go
 """
@@ -223,6 +224,19 @@ class NotBetter(Conflict):
         )
         self.version_id = version_id
         self.checks = tuple(checks)
+
+
+class ProbeOfAnotherModel(Conflict):
+    """The probe was trained on another model's embeddings, and those of this one mean nothing."""
+
+    def __init__(self, name: str, fingerprint: str, version_id: str) -> None:
+        super().__init__(
+            f"The probe {name!r} was trained on the model {fingerprint[:12]}…, not on "
+            f"{version_id}, which is live; train it again."
+        )
+        self.name = name
+        self.fingerprint = fingerprint
+        self.version_id = version_id
 
 
 class CollectionClosed(Conflict):

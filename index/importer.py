@@ -68,7 +68,7 @@ class Importer:
         Raises DatabaseUnavailable and StorageFull, which no other file would survive either.
         """
         imported = Imported()
-        files = _files(paths)
+        files = files_below(paths)
         pending: dict[Future[bool], Path] = {}
         with ThreadPoolExecutor(IMPORTING_THREADS, thread_name_prefix="import") as pool:
             try:
@@ -108,7 +108,23 @@ class Importer:
 
 def count_files(paths: Sequence[Path]) -> int:
     """How many files an import of `paths` will look at."""
-    return sum(1 for _ in _files(paths))
+    return sum(1 for _ in files_below(paths))
+
+
+def files_below(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Every file below `paths` with the folder it was found from, in a stable order.
+
+    Hidden files and folders are passed by, unless they are given themselves.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path, path.parent
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                if not name.startswith("."):
+                    yield Path(folder, name), path
 
 
 def _count(imported: Imported, path: Path, future: Future[bool]) -> None:
@@ -121,16 +137,3 @@ def _count(imported: Imported, path: Path, future: Future[bool]) -> None:
         raise
     except (ModelError, RetrievalError) as error:
         imported.refused.append(Refusal(os.fsencode(path).decode(errors="replace"), str(error)))
-
-
-def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Every file below `paths` with the folder it was found from, in a stable order."""
-    for path in paths:
-        if not path.is_dir():
-            yield path, path.parent
-            continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if not name.startswith("."):
-                    yield Path(folder, name), path

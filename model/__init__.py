@@ -4,6 +4,7 @@ Other layers import from here only.
 """
 
 from model.checkpoints import convert_checkpoint, is_foreign
+from model.classification import Classified, Classifier, Prediction, Threshold, classify
 from model.copies import cropped_copy, smaller_copy
 from model.durable_files import replace_durably, sync, write_durably
 from model.embedding_queue import EmbeddedText, EmbeddingQueue
@@ -30,6 +31,7 @@ from model.errors import (
     ModelError,
     NonFiniteLoss,
     PairsError,
+    ProbeDamaged,
     QueueFull,
     TextError,
     TextTooLong,
@@ -45,6 +47,24 @@ from model.fingerprints import (
 )
 from model.image_formats import MEDIA_TYPES, SNIFF_BYTES, sniff
 from model.images import ImageLimits, Picture, decode
+from model.linear_probe import LinearProbe
+from model.probe_training import (
+    PROBE_LABELS_ALLOWED,
+    ProbeExamples,
+    TrainedProbe,
+    check_probe_training_installed,
+    draw_shots,
+    train_probe,
+)
+from model.prompts import (
+    BARE_TEMPLATE,
+    PROMPT_TEMPLATES,
+    TEMPLATE_SETS,
+    check_labels,
+    label_key,
+    templates_of,
+)
+from model.remembered_labels import RememberedLabels
 from model.thumbnails import thumbnail
 from model.training.compact import train_compact
 from model.training.comparison import ComparedPhotos, Comparison, compare
@@ -57,17 +77,21 @@ from model.training.fine_tuning_settings import (
     TrainedParts,
 )
 from model.training.gate import AllowedFalls, Check
+from model.training.holding import general_queries
 from model.training.measures import Measures, Verdict
 from model.training.pairs import CaptionedPhoto, read_split
 from model.training.settings import CompactSettings, Trained, TrainingProgress
-from model.zero_shot import PROMPT_TEMPLATES, Prediction, classify
+from model.zero_shot import ZeroShotClassifier, label_embeddings
 
 __all__ = [
+    "BARE_TEMPLATE",
     "HASH_BITS",
     "MEDIA_TYPES",
+    "PROBE_LABELS_ALLOWED",
     "PROMPT_TEMPLATES",
     "SHIPPED_MODELS",
     "SNIFF_BYTES",
+    "TEMPLATE_SETS",
     "AllowedFalls",
     "CaptionedPhoto",
     "Check",
@@ -76,6 +100,8 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointNotFound",
     "CheckpointUnsupported",
+    "Classified",
+    "Classifier",
     "CompactSettings",
     "ComparedPhotos",
     "Comparison",
@@ -92,24 +118,33 @@ __all__ = [
     "ImageLimits",
     "ImageTooLarge",
     "LabelError",
+    "LinearProbe",
     "Measures",
     "ModelError",
     "NonFiniteLoss",
     "PairsError",
     "Picture",
     "Prediction",
+    "ProbeDamaged",
+    "ProbeExamples",
     "QueueFull",
+    "RememberedLabels",
     "TextEmbeddings",
     "TextError",
     "TextTooLong",
+    "Threshold",
     "Trained",
     "TrainedParts",
+    "TrainedProbe",
     "TrainingError",
     "TrainingProgress",
     "UnreadablePhoto",
     "UnsupportedFormat",
     "Verdict",
+    "ZeroShotClassifier",
     "as_words",
+    "check_labels",
+    "check_probe_training_installed",
     "checkpoint_path",
     "classify",
     "compare",
@@ -117,9 +152,13 @@ __all__ = [
     "cropped_copy",
     "decode",
     "differing_bits",
+    "draw_shots",
     "fine_tune",
+    "general_queries",
     "is_foreign",
     "is_plain",
+    "label_embeddings",
+    "label_key",
     "load_encoder",
     "perceptual_hash",
     "read_split",
@@ -128,7 +167,9 @@ __all__ = [
     "smaller_copy",
     "sniff",
     "sync",
+    "templates_of",
     "thumbnail",
     "train_compact",
+    "train_probe",
     "write_durably",
 ]

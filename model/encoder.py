@@ -69,6 +69,9 @@ class Encoder:
         self.image_size = preprocessing.image_size
         self.context_length = tokenizer.context_length
         self.logit_scale = math.exp(model.logit_scale.item())
+        # Only models that were trained by a sigmoid loss have one.
+        bias = getattr(model, "logit_bias", None)
+        self.logit_bias: float | None = None if bias is None else float(bias)
         self.precision = precision or native_precision()
         self._preprocessing = preprocessing
         self._tokenizer = tokenizer

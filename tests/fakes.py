@@ -27,6 +27,7 @@ class ColourEncoder:
     image_size = 32
     context_length = 8
     logit_scale = 100.0
+    logit_bias: float | None = None
 
     def __init__(self, checkpoint: Path, seed: int = 0) -> None:
         self.checkpoint = checkpoint

@@ -74,6 +74,9 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     index.CursorError: ProblemType("bad-cursor", 422, "The cursor can't be used"),
     index.QueryError: ProblemType("bad-query", 422, "The query can't be answered"),
     index.NotBetter: ProblemType("not-better", 409, "The model version is not better"),
+    index.ProbeOfAnotherModel: ProblemType(
+        "probe-of-another-model", 409, "The probe was trained on another model"
+    ),
     index.CollectionClosed: ProblemType(
         "collection-closed", 409, "The collection takes no uploads"
     ),

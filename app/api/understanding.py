@@ -9,20 +9,22 @@ import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 
-from app.api import schemas
+from app.api import classify_schemas, schemas
 from app.api.body_caps import is_form
 from app.api.dependencies import Lane, LanesDep, ServicesDep, form_schema, uploaded_form
 from app.api.json_bodies import json_body, validated
+from app.classifying import Asked, Question
 from app.errors import FieldInvalid, RequestTooLarge
 from app.services import Services
 from index import EmbeddingRejected
-from model import PROMPT_TEMPLATES, classify
+from model import Classified
 
 router = APIRouter(prefix="/v1", tags=["understanding"])
 
 FILES_ALLOWED = 100
-# Some ten seconds of the text tower on two cores.
-PROMPTS_ALLOWED = 10_000
+# Of the fields of a classification, those that may be given several times.
+REPEATED = ("labels", "templates")
+SINGLE = ("image_id", "probe", "threshold")
 
 
 @router.post(
@@ -53,28 +55,38 @@ async def embed(request: Request, services: ServicesDep, lanes: LanesDep) -> sch
         {
             "image_id": {"type": "string", "description": "Instead of a file."},
             "labels": {"type": "array", "items": {"type": "string"}},
-            "templates": {"type": "array", "items": {"type": "string"}},
+            "templates": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Sentences with {label} in them, or names of sets of such.",
+            },
+            "probe": {"type": "string", "description": "A saved probe, instead of labels."},
+            "threshold": {
+                "type": "string",
+                "description": "A number from 0 to 1, or `auto`: says what is none of the labels.",
+            },
         },
-        required=["labels"],
+        required=[],
     ),
 )
 async def classify_image(
     request: Request, services: ServicesDep, lanes: LanesDep
-) -> schemas.ClassifyOut:
-    """How likely each label describes the image, among the labels given."""
-    names = frozenset({"labels", "templates", "image_id", "labels[]", "templates[]"})
+) -> classify_schemas.ClassifyOut:
+    """How likely each label describes the image, among the labels given or those of a probe."""
     if not is_form(request.headers):
-        body = await json_body(request, schemas.ClassifyFields)
+        body = await json_body(request, classify_schemas.ClassifyFields)
         return await lanes.search.run(_classify, body, None, services)
+    names = frozenset({*REPEATED, *SINGLE, *(f"{name}[]" for name in REPEATED)})
     async with uploaded_form(request, services, lanes.search, text_fields=names) as form:
         given: dict[str, Any] = {}
-        for name in ("labels", "templates"):
+        for name in REPEATED:
             values = form.fields.get(name, []) + form.fields.get(f"{name}[]", [])
             if values:
                 given[name] = values
-        if (image_id := form.one("image_id")) is not None:
-            given["image_id"] = image_id
-        fields = validated(schemas.ClassifyFields, given)
+        for name in SINGLE:
+            if (value := form.one(name)) is not None:
+                given[name] = value
+        fields = validated(classify_schemas.ClassifyFields, given)
         path = form.files[0].path if form.files else None
         return await lanes.search.run_inside(_classify, fields, path, services)
 
@@ -135,41 +147,37 @@ def _check_finite(numbers: NDArray[Any]) -> None:
         raise EmbeddingRejected("it is not finite")
 
 
+def classify_out(
+    found: Classified, asked: Asked, *, at_most: int | None = None
+) -> classify_schemas.ClassifyOut:
+    """The wire form of what a picture shows, its best predictions or all."""
+    return classify_schemas.ClassifyOut(
+        predictions=[
+            classify_schemas.PredictionOut(
+                label=prediction.label, probability=prediction.probability, score=prediction.score
+            )
+            for prediction in found.predictions[:at_most]
+        ],
+        model_version=asked.model_version,
+        probe=asked.question.probe,
+        fit=found.fit,
+        none_of_these=found.is_none,
+    )
+
+
 def _classify(
-    fields: schemas.ClassifyFields, path: Path | None, services: Services
-) -> schemas.ClassifyOut:
+    fields: classify_schemas.ClassifyFields, path: Path | None, services: Services
+) -> classify_schemas.ClassifyOut:
     if (path is None) == (fields.image_id is None):
         raise FieldInvalid("/image_id", "give either a file or an image_id")
-    prompts = len(fields.labels) * len(fields.templates or PROMPT_TEMPLATES)
-    if prompts > PROMPTS_ALLOWED:
-        raise FieldInvalid(
-            "/labels", f"labels times templates are {prompts:,}; at most {PROMPTS_ALLOWED:,}"
-        )
     generation = services.live.generation
-    queue = generation.queue
+    question = Question(fields.labels, fields.templates, fields.probe, fields.threshold)
+    asked = Asked(services, generation, question)
     if path is not None:
+        queue = generation.queue
         vector = queue.embed_pixels(services.pictures.pixels(path, queue.encoder))
     else:
         assert fields.image_id is not None
         vector = services.searcher.embedding(fields.image_id, generation)
-
-    def embed_texts(texts: list[str]) -> NDArray[np.float32]:
-        return np.stack([text.vector for text in queue.embed_texts(texts)])
-
-    (predictions,) = classify(
-        vector[None],
-        fields.labels,
-        embed_texts=embed_texts,
-        logit_scale=queue.encoder.logit_scale,
-        templates=fields.templates,
-    )
-    _check_finite(np.array([prediction.score for prediction in predictions]))
-    return schemas.ClassifyOut(
-        predictions=[
-            schemas.PredictionOut(
-                label=prediction.label, probability=prediction.probability, score=prediction.score
-            )
-            for prediction in predictions
-        ],
-        model_version=generation.version.id,
-    )
+    (found,) = asked.answers(vector[None])
+    return classify_out(found, asked)

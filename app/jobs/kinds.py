@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.jobs import evaluate, find_duplicates, fine_tune, importing, reindex
+from app.jobs import evaluate, find_duplicates, fine_tune, importing, reindex, train_probe
 from app.jobs.job_kind import JobKind
 
 KINDS: dict[str, JobKind] = {
@@ -13,5 +13,6 @@ KINDS: dict[str, JobKind] = {
         fine_tune.KIND,
         importing.KIND,
         reindex.KIND,
+        train_probe.KIND,
     )
 }

@@ -260,6 +260,20 @@ class ServingRow(Base):
     previous_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id"))
 
 
+class ProbeRow(Base):
+    """A classifier trained on one model's embeddings of the owner's labelled images."""
+
+    __tablename__ = "probes"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    # Of the model; versions with the same weights share its probes.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    # A safetensors file.
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    details: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
+    created_at: Mapped[datetime]
+
+
 class EmbeddingRow(Base):
     """One image embedded by one version: little-endian float16 components, unit length."""
 

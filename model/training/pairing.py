@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.prompts import PROMPT_TEMPLATES
 from model.training.pairs import CaptionedPhoto
 from model.training.sampling import joint_groups
-from model.zero_shot import PROMPT_TEMPLATES
 
 # A text is a name when it is this short and belongs to several photos.
 _NAME_WORDS = 4

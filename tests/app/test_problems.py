@@ -58,6 +58,7 @@ CLIENT_SIDE = {
     "MalformedForm": 400,
     "MissingFile": 410,
     "NotFound": 404,
+    "ProbeOfAnotherModel": 409,
     "RequestTooLarge": 413,
     "UnsupportedFormat": 415,
 }

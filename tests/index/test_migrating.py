@@ -29,6 +29,7 @@ from index.store import (
     near_duplicates,
     pairs,
     picture_hashes,
+    probes,
     reindex_claims,
 )
 from index.store.database import Database, sqlite_url
@@ -72,6 +73,7 @@ def fill(database: Database) -> None:
         collections.add_missing(session, [image.collection])
         embeddings.put(session, version.id, {image.number: np.eye(1, 24, dtype=np.float32)[0]})
         picture_hashes.put(session, {image.number: bytes(32)})
+        probes.put(session, "p", fingerprint="f", content=b"x", details={"labels": ["a"]})
         pairs.place(session, [Placed(image.number, image.number, "train")])
         pairs.add(session, [(image.number, "a text")])
         near_duplicates.put(

@@ -13,7 +13,7 @@ from model.training.evaluation import retrieval, text_to_image
 from model.training.measures import agreement, measure
 from model.training.pairing import pair_up, with_prompts
 from model.training.pairs import CaptionedPhoto
-from model.zero_shot import PROMPT_TEMPLATES
+from model.prompts import PROMPT_TEMPLATES
 
 
 def photos(*texts: tuple[str, ...]) -> list[CaptionedPhoto]:
