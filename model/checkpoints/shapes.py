@@ -19,6 +19,8 @@ _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104}
 _SIZES = {768: "B", 1024: "L", 1280: "H", 1408: "g", 1664: "bigG"}
 QUICK = "-quickgelu"
 _RESNET_REDUCTION = 32
+# Blocks are built one by one: names alone must not ask for any number of them.
+_MOST_BLOCKS = 256
 
 Shape = tuple[int, ...]
 
@@ -36,13 +38,23 @@ def infer_architecture(
     model of OpenAI's and OpenCLIP's. Raises ValueError for shapes that no CLIP model has, and what
     `shape` raises.
     """
+    counts = (
+        naming.block_count(IMAGE, names),
+        naming.block_count(TEXT, names),
+        *naming.stage_counts(names),
+    )
+    if max(counts) > _MOST_BLOCKS:
+        raise ValueError(f"{max(counts)} blocks in a row")
     embedding_width = _sizes(shape(f"{TEXT}text_projection"), 2)[1]
-    is_resnet = any(naming.stage_counts(names))
     image = (
         _resnet(naming, names, shape)
-        if is_resnet
+        if any(naming.stage_counts(names))
         else _vision_transformer(naming, names, shape, activation)
     )
+    if image.embedding_width != embedding_width:
+        raise ValueError(
+            f"embeddings of {image.embedding_width} numbers for images, {embedding_width} for texts"
+        )
     text_width = _sizes(shape(f"{TEXT}ln_final.weight"), 1)[0]
     text = TextTransformerConfig(
         vocabulary=_sizes(shape(f"{TEXT}token_embedding.weight"), 2)[0],

@@ -66,10 +66,11 @@ def read_weights(path: Path) -> Weights:
     except OSError as error:
         raise CheckpointDamaged(path, "a readable file", error.strerror or "no file") from error
     try:
-        if start.startswith((ZIP_START, _PICKLE_START)):
-            return _of_torch(path)
+        # First, since the size before its header may begin with any byte.
         if start[8:9] == b"{":
             return Weights(path, "a safetensors file", _unwrapped(_of_safetensors(path)))
+        if start.startswith((ZIP_START, _PICKLE_START)):
+            return _of_torch(path)
     except ForeignName as error:
         found = f"a pickle that names {error.name}, so nothing of it was read or run"
         raise CheckpointDamaged(path, EXPECTED, found) from error
