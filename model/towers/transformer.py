@@ -7,7 +7,7 @@ those of OpenAI's checkpoints.
 Shape letters: N images or texts, L positions, W width, A attention heads, D width of one head.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +15,35 @@ from torch import Tensor, nn
 
 Activation = Literal["gelu", "quick_gelu"]
 
+_QUICK_GELU_FACTOR = 1.702
+
 
 class QuickGELU(nn.Module):
     """The sigmoid approximation of GELU that OpenAI's weights were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return x * torch.sigmoid(1.702 * x)
+        activated: Tensor = _QuickGELU.apply(x)  # type: ignore[no-untyped-call]
+        return activated
+
+
+class _QuickGELU(torch.autograd.Function):
+    """x * sigmoid(1.702 x) as swish(1.702 x) / 1.702, whose derivative is that of swish alone.
+
+    So a backward pass holds one tensor instead of three and takes one pass over it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        scaled = _QUICK_GELU_FACTOR * x
+        ctx.save_for_backward(scaled)
+        return F.silu(scaled) / _QUICK_GELU_FACTOR
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (scaled,) = ctx.saved_tensors
+        carried: Tensor = torch.ops.aten.silu_backward(gradients[0], scaled)
+        return carried
 
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {"gelu": nn.GELU, "quick_gelu": QuickGELU}

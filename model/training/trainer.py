@@ -109,6 +109,8 @@ class Trainer:
                 for name, parameter in self._trained.items()
             ],
             betas=_BETAS,
+            # One pass over the memory of weights, gradients and moments instead of eight.
+            fused=True,
         )
         self.averages = {name: value.detach().clone() for name, value in self._trained.items()}
 

@@ -5,8 +5,9 @@ features.
 """
 
 import copy
+import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor
 from model.dual_encoder import DualEncoder
 from model.preprocessing import to_tensor
 from model.training.batches import PairBatch, pair_batch
-from model.training.cached_gradients import backward_in_chunks
+from model.training.cached_gradients import GRAPH_BYTES, backward_in_chunks
 from model.training.features import PhotoReader
 from model.training.fine_tuning_settings import FineTuneSettings
+from model.training.graphs import graph_bytes
 from model.training.holding import Held, mixed_features, tuning_loss
+from model.training.precision import learning_in
 from model.training.processes import Processes
 from model.training.sampling import places_of_epoch
 from model.training.texts import text_chunks
@@ -29,7 +32,9 @@ _QUERIES = 128
 _MIXED = 256
 # One general photo beside so many of the owner's, where there are any.
 _GENERAL_SHARE = 4
-_PHOTO_CHUNK = 32
+# Larger chunks are no faster.
+_MOST_PHOTOS_A_CHUNK = 64
+_CHUNK_BYTES = GRAPH_BYTES // 2
 _TEXT_CHUNK = 64
 
 
@@ -78,9 +83,10 @@ class TuningSteps:
         batch, queries = self._draw(number, random)
         loss_of = self._loss_of(batch, queries, random)
         photos = batch.photos.tolist()
-        starts = range(0, len(photos), _PHOTO_CHUNK)
+        size = min(self._photos_a_chunk, math.ceil(len(photos) / self._processes.count))
+        starts = range(0, len(photos), size)
         squares = [
-            self._reader.squares([self._paths[photo] for photo in photos[at : at + _PHOTO_CHUNK]])
+            self._reader.squares([self._paths[photo] for photo in photos[at : at + size]])
             if self._processes.owns(chunk)
             else []
             for chunk, at in enumerate(starts)
@@ -96,6 +102,16 @@ class TuningSteps:
             lambda photo_features, text_features: loss_of(photo_features, text_features[places]),
             self._processes,
         )
+
+    @cached_property
+    def _photos_a_chunk(self) -> int:
+        """As many as one graph has room for, with what learns now."""
+        side = self._reader.preprocessing.image_size
+        blank = np.zeros((side, side, 3), np.uint8)
+        one, two = (
+            graph_bytes(partial(self._photo_features, [blank] * count))[1] for count in (1, 2)
+        )
+        return min(max(_CHUNK_BYTES // max(two - one, 1), 1), _MOST_PHOTOS_A_CHUNK)
 
     def _draw(self, number: int, random: torch.Generator) -> tuple[PairBatch, Tensor]:
         own, seed, size = (
@@ -134,13 +150,10 @@ class TuningSteps:
 
     def _photo_features(self, squares: Sequence[NDArray[np.uint8]]) -> Tensor:
         pixels = to_tensor(squares, self._reader.preprocessing)
-        with self._autocast():
+        with learning_in(self._precision):
             features: Tensor = self._model.image_tower(pixels)
         return features.float()
 
     def _text_features(self, chunk: Callable[[], Tensor]) -> Tensor:
-        with self._autocast():
+        with learning_in(self._precision):
             return chunk().float()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", self._precision, enabled=self._precision != torch.float32)

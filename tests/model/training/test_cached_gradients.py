@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.dual_encoder import DualEncoder
-from model.training.cached_gradients import backward_in_chunks
+from model.training.cached_gradients import GRAPH_BYTES, backward_in_chunks
 from model.training.loss import contrastive_loss
 from tests.model import tiny
 
@@ -28,9 +28,13 @@ def loss_of(encoder: DualEncoder, images: Tensor, texts: Tensor) -> Tensor:
     return contrastive_loss(image_vectors, text_vectors, own, own, encoder.logit_scale.exp())
 
 
+@pytest.mark.parametrize("graph_limit", [0, 5_000_000, GRAPH_BYTES])
 @pytest.mark.parametrize("chunk", [1, 8, 24, 64])
-def test_cached_gradients_equal_the_direct_ones(chunk: int) -> None:
-    """64 at once and in parts give the same gradients to 1e-5, the logit_scale's included."""
+def test_cached_gradients_equal_the_direct_ones(chunk: int, graph_limit: int) -> None:
+    """64 at once and in parts give the same gradients to 1e-5, the logit_scale's included.
+
+    It makes no difference whether none, some or all of the parts' graphs are kept.
+    """
     random = torch.Generator().manual_seed(2)
     pixels = torch.randn(SIZE, 3, 32, 32, generator=random, dtype=torch.double)
     ids = torch.randint(5, 18, (SIZE, 6), generator=random)
@@ -46,7 +50,7 @@ def test_cached_gradients_equal_the_direct_ones(chunk: int) -> None:
     texts = [
         partial(cached.text_tower, ids[at : at + chunk], is_token[at : at + chunk]) for at in starts
     ]
-    loss = backward_in_chunks([images, texts], partial(loss_of, cached))
+    loss = backward_in_chunks([images, texts], partial(loss_of, cached), graph_limit=graph_limit)
 
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=0)
     gradients = dict(cached.named_parameters())
