@@ -37,9 +37,14 @@ class CollectionSearcher:
         Raises what `Searcher.search` raises.
         """
         names = dict.fromkeys(as_stored(name) for name in among)
-        with self._database.reading() as session:
-            known = collections.settings_of(session, names) if names else {}
-            left_out = [] if names else collections.left_out(session)
+        known: dict[str, CollectionSettings] = {}
+        left_out: list[str] = []
+        if names:
+            with self._database.reading() as session:
+                known = collections.settings_of(session, names)
+        else:
+            with self._database.connected() as connection:
+                left_out = collections.left_out(connection)
         default = CollectionSettings()
         if len(names) == 1:
             default = known.get(next(iter(names)), default)

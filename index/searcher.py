@@ -31,6 +31,8 @@ SHORTEST_SUM = 1e-3
 # Two ways of summing 512 products differ by less; scores this close are one score.
 SCORE_DIGITS = 6
 SCORE_STEP = 10.0**-SCORE_DIGITS
+# How many more candidates than hits wanted are looked up, for those that are deleted by now.
+SPARE = 4
 # With a filter, so many of the best images of all are looked up in SQL before every image that the
 # filter keeps is asked for: a filter that keeps many is answered without listing them.
 CHECKED = 1_000
@@ -265,7 +267,7 @@ class Searcher:
         """The hits after `position`, whether they are the last, and seconds of vector search."""
         seen = position.seen if position else 0
         wanted = query.limit + 1
-        at_least = k = seen + wanted + len(own_numbers) + 16
+        at_least = k = seen + wanted + len(own_numbers) + SPARE
         allowed: NDArray[np.int64] | None = None
         search_seconds = 0.0
         while True:
@@ -280,8 +282,8 @@ class Searcher:
                 and (position is None or score <= position.score)
                 and (query.min_score is None or score >= query.min_score)
             ]
-            with self._database.reading() as session:
-                rows = images.by_number(session, [number for number, _ in kept], query.where)
+            with self._database.connected() as connection:
+                rows = images.by_number(connection, [number for number, _ in kept], query.where)
             hits = sorted(
                 (Hit(rows[number], score) for number, score in kept if number in rows),
                 key=lambda hit: (-hit.score, hit.image.id),

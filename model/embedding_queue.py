@@ -120,8 +120,9 @@ class EmbeddingQueue:
                 self._remembered.move_to_end(text)
             fresh = {text: Future[EmbeddedText]() for text in texts if text not in known}
             self._check_room(len(fresh))
-            self._texts.extend(fresh.items())
-            self._condition.notify()
+            if fresh:
+                self._texts.extend(fresh.items())
+                self._condition.notify()
         return known | {text: future.result() for text, future in fresh.items()}
 
     def _may_take_one(self) -> bool:

@@ -67,11 +67,13 @@ class Lanes:
         )
 
 
-def _services(request: Request) -> Services:
+# Asynchronous although they wait for nothing: FastAPI would send plain functions to threads, which
+# costs each request two hops.
+async def _services(request: Request) -> Services:
     return cast("Services", request.state.services)
 
 
-def _lanes(request: Request) -> Lanes:
+async def _lanes(request: Request) -> Lanes:
     return cast("Lanes", request.state.lanes)
 
 

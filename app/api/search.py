@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 import index
 from app.api import schemas
@@ -14,6 +14,7 @@ from app.api.dependencies import LanesDep, ServicesDep, form_schema, uploaded_fo
 from app.api.images import image_out
 from app.api.json_bodies import validated
 from app.errors import FieldInvalid
+from app.services import Services
 from index import ImagePart, Part, PicturePart, SearchResult, TextPart
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
@@ -23,7 +24,7 @@ PICTURE_FIELDS = frozenset(
 )
 
 
-@router.get("")
+@router.get("", response_model=schemas.SearchOut)
 async def search_by_text(
     services: ServicesDep,
     lanes: LanesDep,
@@ -35,7 +36,7 @@ async def search_by_text(
     group_duplicates: Annotated[
         bool | None, Query(description="Put copies of the same picture under the best hit of them.")
     ] = None,
-) -> schemas.SearchOut:
+) -> Response:
     """The images that a sentence describes."""
     query = index.Query(
         parts=[TextPart(text, pointer="/text")],
@@ -44,21 +45,23 @@ async def search_by_text(
         min_score=min_score,
     )
 
-    def answer() -> SearchResult:
-        return services.collection_searcher.search(query, among=collection, stacks=group_duplicates)
+    def answer() -> Response:
+        result = services.collection_searcher.search(
+            query, among=collection, stacks=group_duplicates
+        )
+        return _response(result, services)
 
-    result = await lanes.search.run(answer)
-    return search_out(result, services.settings.root_path)
+    return await lanes.search.run(answer)
 
 
-@router.post("")
+@router.post("", response_model=schemas.SearchOut)
 async def search(
     body: schemas.SearchIn, services: ServicesDep, lanes: LanesDep
-) -> schemas.SearchOut:
+) -> Response:
     """The images most like a composed query: texts, pictures and stored images, with weights."""
 
-    def answer() -> SearchResult:
-        return services.collection_searcher.search(
+    def answer() -> Response:
+        result = services.collection_searcher.search(
             index.Query(
                 parts=[_part(part, position) for position, part in enumerate(body.query)],
                 limit=body.limit,
@@ -69,12 +72,14 @@ async def search(
             among=body.collection,
             stacks=body.group_duplicates,
         )
+        return _response(result, services)
 
-    return search_out(await lanes.search.run(answer), services.settings.root_path)
+    return await lanes.search.run(answer)
 
 
 @router.post(
     "/image",
+    response_model=schemas.SearchOut,
     openapi_extra=form_schema(
         {
             "text": {"type": "string"},
@@ -89,7 +94,7 @@ async def search(
 )
 async def search_by_picture(
     request: Request, services: ServicesDep, lanes: LanesDep
-) -> schemas.SearchOut:
+) -> Response:
     """The images most like an uploaded picture, and a sentence if one is given with it."""
     async with uploaded_form(request, services, lanes.search, text_fields=PICTURE_FIELDS) as form:
         if not form.files:
@@ -102,7 +107,7 @@ async def search_by_picture(
         given["collection"] = form.fields.get("collection", [])
         fields = validated(schemas.PictureSearchFields, given)
 
-        def answer() -> SearchResult:
+        def answer() -> Response:
             parts: list[Part] = [PicturePart(form.files[0].path, pointer="/file")]
             if fields.text is not None:
                 parts.append(TextPart(fields.text, pointer="/text"))
@@ -112,12 +117,18 @@ async def search_by_picture(
                 cursor=fields.cursor,
                 min_score=fields.min_score,
             )
-            return services.collection_searcher.search(
+            result = services.collection_searcher.search(
                 query, among=fields.collection, stacks=fields.group_duplicates
             )
+            return _response(result, services)
 
-        result = await lanes.search.run_inside(answer)
-    return search_out(result, services.settings.root_path)
+        return await lanes.search.run_inside(answer)
+
+
+def _response(result: SearchResult, services: Services) -> Response:
+    """The answer as it is sent, made in the searching thread: a thousand hits take a while."""
+    out = search_out(result, services.settings.root_path)
+    return Response(out.model_dump_json(), media_type="application/json")
 
 
 def _part(part: schemas.QueryPartIn, position: int) -> Part:

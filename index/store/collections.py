@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.orm import Session
 
 from index.errors import NotFound
 from index.store.schema import CollectionRow, ImageRow
 from index.store.text_order import CodePoints
+
+# Of the table and not of the mapped class, and built once: every search asks.
+_COLLECTIONS = CollectionRow.__table__.c
+_LEFT_OUT = select(_COLLECTIONS.name).where(_COLLECTIONS.searched_by_default.is_(False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,9 @@ def settings_of(session: Session, names: Iterable[str]) -> dict[str, CollectionS
     return {row.name: _settings(row) for row in rows}
 
 
-def left_out(session: Session) -> list[str]:
+def left_out(connection: Connection) -> list[str]:
     """The names of those that are searched only when they are named."""
-    statement = select(CollectionRow.name).where(CollectionRow.searched_by_default.is_(False))
-    return sorted(session.scalars(statement))
+    return sorted(connection.scalars(_LEFT_OUT))
 
 
 def is_closed(session: Session, name: str) -> bool:

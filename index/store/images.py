@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, inspect, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    exists,
+    func,
+    inspect,
+    select,
+    true,
+)
 from sqlalchemy import delete as delete_rows
 from sqlalchemy.orm import Session, selectinload
 
@@ -20,15 +32,17 @@ VARIABLES_PER_STATEMENT = 5_000
 
 # Columns of the tables, not of the mapped classes, in statements that are built once: every search
 # comes by here, and to have the mapper build them takes three times as long.
-_AMONG = bindparam("numbers", expanding=True)
-_BY_NUMBER = select(
-    *(attribute.columns[0].label(attribute.key) for attribute in inspect(ImageRow).column_attrs)
-).where(ImageRow.__table__.c.number.in_(_AMONG))
-_tags = ImageTagRow.__table__.c
+_IMAGES = ImageRow.__table__.c
+_TAGS = ImageTagRow.__table__.c
+_AMONG: BindParameter[Any] = bindparam("numbers", expanding=True)
+_BY_NUMBER: Select[Any] = select(
+    *(attribute.columns[0].label(attribute.key) for attribute in inspect(ImageRow).column_attrs),
+    exists().where(_TAGS.image_number == _IMAGES.number).label("has_tags"),
+).where(_IMAGES.number.in_(_AMONG))
 _TAGS_BY_NUMBER = (
-    select(_tags.image_number, _tags.tag)
-    .where(_tags.image_number.in_(_AMONG))
-    .order_by(_tags.position)
+    select(_TAGS.image_number, _TAGS.tag)
+    .where(_TAGS.image_number.in_(_AMONG))
+    .order_by(_TAGS.position)
 )
 
 
@@ -117,17 +131,22 @@ def get_to_change(session: Session, image_id: str) -> ImageRecord:
 
 
 def by_number(
-    session: Session, numbers: Sequence[int], where: ColumnElement[bool] | None = None
+    connection: Session | Connection,
+    numbers: Sequence[int],
+    where: ColumnElement[bool] | None = None,
 ) -> dict[int, ImageRecord]:
     """The images that still exist among `numbers`, and that `where` keeps."""
     found: dict[int, ImageRecord] = {}
     statement = _BY_NUMBER if where is None else _BY_NUMBER.where(where)
     for start in range(0, len(numbers), VARIABLES_PER_STATEMENT):
-        chunk = {"numbers": list(numbers[start : start + VARIABLES_PER_STATEMENT])}
+        chunk = list(numbers[start : start + VARIABLES_PER_STATEMENT])
+        rows = connection.execute(statement, {"numbers": chunk}).all()
+        tagged = [row.number for row in rows if row.has_tags]
         tags: dict[int, list[str]] = {}
-        for number, tag in session.execute(_TAGS_BY_NUMBER, chunk):
-            tags.setdefault(number, []).append(tag)
-        for row in session.execute(statement, chunk):
+        if tagged:
+            for number, tag in connection.execute(_TAGS_BY_NUMBER, {"numbers": tagged}):
+                tags.setdefault(number, []).append(tag)
+        for row in rows:
             found[row.number] = _record(row, tags.get(row.number, ()))
     return found
 
