@@ -20,6 +20,7 @@ from app.commands import (
     collections,
     duplicates,
     jobs,
+    models,
     pairs,
     probes,
     tuning,
@@ -43,8 +44,7 @@ cli = typer.Typer(
 train = typer.Typer(help="Train a model.", no_args_is_help=True)
 cli.add_typer(train, name="train")
 
-models = typer.Typer(help="See and switch model versions.", no_args_is_help=True)
-cli.add_typer(models, name="models")
+cli.add_typer(models.group, name="models")
 
 cli.add_typer(jobs.group, name="jobs")
 
@@ -229,78 +229,6 @@ train.command(
 cli.command(epilog="Example: beholder evaluate --model shop.safetensors --pairs shop.tsv")(
     tuning.evaluate
 )
-
-
-@models.command("list", epilog="Example: beholder models list --json")
-def list_models(as_json: Json = False) -> None:
-    """Show every model version, newest first."""
-    from app.api.models import model_out
-    from app.services import open_services
-
-    with failures_in_one_line() as settings, open_services(settings) as services:
-        versions = services.versions.all()
-    if as_json:
-        print_json([model_out(version).model_dump(mode="json") for version in versions])
-        return
-    for version in versions:
-        created = version.created_at.strftime("%Y-%m-%d %H:%M")
-        typer.echo(f"{version.id}  {version.state:8}  {created}  {version.origin}")
-
-
-@models.command(epilog="Example: beholder models add ~/trained.safetensors")
-def add(
-    source: Annotated[
-        str, typer.Argument(help="Name of a shipped model, or anyone's CLIP file or folder.")
-    ],
-    architecture: Annotated[
-        str | None,
-        typer.Option(help="What weights do not tell: ViT-B-32 (GELU), ViT-B-32-quickgelu."),
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(min=1, max=4_096, help="Another side of the input, in pixels."),
-    ] = None,
-) -> None:
-    """Register a checkpoint; `beholder reindex --model-version ID` makes it live."""
-    from app.services import open_services
-
-    with failures_in_one_line() as settings, open_services(settings) as services:
-        version = services.versions.register(
-            source, origin="registered", architecture=architecture, image_size=image_size
-        )
-    typer.echo(version.id)
-
-
-@models.command(epilog="Example: beholder models promote compact-1a2b3c4d")
-def promote(
-    version_id: Annotated[str, typer.Argument(help="A version that is ready.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Even if it did worse than is allowed.")
-    ] = False,
-) -> None:
-    """Make a version live that has embedded every image."""
-    from app.services import open_services
-
-    with failures_in_one_line() as settings, open_services(settings) as services:
-        typer.echo(f"{services.versions.promote(version_id, is_forced=force).id} is live")
-
-
-@models.command(epilog="Example: beholder models rollback")
-def rollback() -> None:
-    """Make the version live again that was before; nothing is embedded again."""
-    from app.services import open_services
-
-    with failures_in_one_line() as settings, open_services(settings) as services:
-        typer.echo(f"{services.versions.roll_back().id} is live")
-
-
-@models.command(epilog="Example: beholder models delete compact-1a2b3c4d")
-def delete(version_id: Annotated[str, typer.Argument(help="A version that is not live.")]) -> None:
-    """Remove a version and free its embeddings."""
-    from app.services import open_services
-
-    with failures_in_one_line() as settings, open_services(settings) as services:
-        services.versions.discard(version_id)
 
 
 @cli.command(epilog="Example: BEHOLDER_DATABASE_URL=postgresql://… beholder migrate")

@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
+from app import model_sources
 from app.errors import DataFolderUnusable
 from app.settings import Settings
 from index import (
@@ -47,7 +49,10 @@ from model import Encoder, RememberedLabels, load_encoder, set_threads
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What handlers, commands and jobs work with."""
+    """What handlers, commands and jobs work with.
+
+    `warnings` tell what is not as it was set, though everything works.
+    """
 
     settings: Settings
     database: Database
@@ -73,6 +78,7 @@ class Services:
     verifier: Verifier
     repairer: Repairer
     jobs: JobQueue
+    warnings: tuple[str, ...]
 
 
 @contextmanager
@@ -99,8 +105,8 @@ def open_services(
         migrate(database, wait_seconds=settings.database_wait_seconds)
         encoders = Encoders(settings.models_dir, load, max_waiting=settings.max_waiting)
         stack.callback(encoders.close)
-        versions = Versions(database, encoders)
-        versions.ensure_live(settings.model)
+        versions = Versions(database, encoders, partial(model_sources.fetched, settings))
+        warnings = model_sources.ensure_live(versions, settings)
         keeper = open_keeper(settings, settings.vector_index)
         stack.callback(keeper.close)
         live = LiveIndex(database, encoders, keeper)
@@ -142,6 +148,7 @@ def open_services(
             verifier=Verifier(database, blobs, live),
             repairer=Repairer(database, blobs, encoders, live, pictures),
             jobs=JobQueue(database),
+            warnings=warnings,
         )
 
 

@@ -45,6 +45,29 @@ class Settings(BaseSettings):
         default=(),
         description="Folders, as a JSON list, whose checkpoints the API may register.",
     )
+    hub_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Models of the hub, as a JSON list of `owner/name` with `*` for anything, that "
+        "the API may fetch.",
+    )
+    hub_token: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Token for models that are not for everyone; default is HF_TOKEN.",
+    )
+    hub_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="URL of the hub or a mirror of it; default is HF_ENDPOINT or the public hub.",
+    )
+    hub_cache: Path | None = Field(
+        default=None,
+        description="Folder of fetched models, in the layout of `huggingface_hub`; default is "
+        "`hub` inside the data folder.",
+    )
+    hub_offline: bool = Field(
+        default=False, description="Whether to take models from that folder alone."
+    )
     picture_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
         description="Folders, as a JSON list, whose pictures an import may name by path.",
@@ -132,7 +155,7 @@ class Settings(BaseSettings):
         default="text", description="Log lines for people or for machines."
     )
 
-    @field_validator("data_dir", mode="before")
+    @field_validator("data_dir", "hub_cache", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
         if value == "":
@@ -171,7 +194,7 @@ class Settings(BaseSettings):
             check_database_url(value.get_secret_value())
         return value
 
-    @field_validator("model_roots", "picture_roots", mode="before")
+    @field_validator("model_roots", "picture_roots", "hub_models", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
@@ -180,6 +203,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Where the weights of the model versions are kept."""
         return self.data_dir / "models"
+
+    @property
+    def effective_hub_cache(self) -> Path:
+        """Where models from the hub are kept, whether set or not."""
+        return self.hub_cache or self.data_dir / "hub"
 
     @property
     def index_dir(self) -> Path:
@@ -197,8 +225,9 @@ class Settings(BaseSettings):
         """The variables that give another process these very settings; one may be a password."""
         values = self.model_dump(mode="json", exclude_none=True)
         values["database_url"] = self.effective_database_url
-        if self.milvus_token is not None:
-            values["milvus_token"] = self.milvus_token.get_secret_value()
+        for name in ("milvus_token", "hub_token"):
+            if (secret := getattr(self, name)) is not None:
+                values[name] = secret.get_secret_value()
         return {
             f"BEHOLDER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,13 @@ class Versions:
     file it came from is replaced, by an upgrade of this program say.
     """
 
-    def __init__(self, database: Database, encoders: Encoders) -> None:
+    def __init__(
+        self, database: Database, encoders: Encoders, fetched: Callable[[str], str] | None = None
+    ) -> None:
+        """`fetched` gives the path of a source that is somewhere else, and any other as it is."""
         self._database = database
         self._encoders = encoders
+        self._fetched = fetched
 
     def ensure_live(self, source: str) -> ModelVersion:
         """The live version; at the very first start the encoder that `source` names becomes it.
@@ -220,6 +224,8 @@ class Versions:
         self, source: str, architecture: str | None = None, image_size: int | None = None
     ) -> str:
         """What the encoder is loaded from: the source, or our own file made of anyone else's."""
+        if self._fetched is not None:
+            source = self._fetched(source)
         path = Path(source)
         if not is_foreign(path):
             return source

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from fastapi import APIRouter, Response
 
 from app.api import schemas
 from app.api.dependencies import LanesDep, ServicesDep
+from app.api.job_schemas import JobOut
+from app.api.jobs import job_out
 from app.api.tuning_schemas import PromoteIn
-from app.errors import FieldInvalid
+from app.jobs import add_model
+from app.model_sources import allowed_source
 from app.reports import remove_report
-from app.settings import Settings
-from index import ModelVersion
-from model import SHIPPED_MODELS
+from index import Job, ModelVersion
+from model import HubName
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -34,14 +35,25 @@ async def get_model(
     return model_out(await lanes.read.run(services.versions.get, version_id))
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses={202: {"model": JobOut, "description": "It is fetched from the hub first."}},
+)
 async def register_model(
     body: schemas.ModelIn, response: Response, services: ServicesDep, lanes: LanesDep
-) -> schemas.ModelOut:
-    """Make a version of a checkpoint; a reindex fills it, and promotes it unless told not to."""
+) -> schemas.ModelOut | JobOut:
+    """Make a version of a checkpoint; a reindex fills it, and promotes it unless told not to.
 
-    def register() -> ModelVersion:
+    A model of the hub is fetched by a job, whose result names the version.
+    """
+
+    def register() -> ModelVersion | Job:
         source = allowed_source(body.source, services.settings)
+        if isinstance(source, HubName):
+            return add_model.enqueue(
+                services, source, architecture=body.architecture, image_size=body.image_size
+            )
         return services.versions.register(
             source,
             origin="registered",
@@ -49,9 +61,13 @@ async def register_model(
             image_size=body.image_size,
         )
 
-    version = await lanes.read.run(register)
-    response.headers["Location"] = f"{services.settings.root_path}/v1/models/{version.id}"
-    return model_out(version)
+    made = await lanes.read.run(register)
+    place = "models" if isinstance(made, ModelVersion) else "jobs"
+    response.headers["Location"] = f"{services.settings.root_path}/v1/{place}/{made.id}"
+    if isinstance(made, ModelVersion):
+        return model_out(made)
+    response.status_code = 202
+    return job_out(made)
 
 
 @router.post("/rollback")
@@ -80,24 +96,6 @@ async def delete_model(version_id: schemas.Id, services: ServicesDep, lanes: Lan
     """Remove a version that is not live, and free its embeddings."""
     await lanes.read.run(services.versions.discard, version_id)
     await lanes.read.run(remove_report, services.settings, version_id)
-
-
-def allowed_source(source: str, settings: Settings) -> str:
-    """The name of a shipped model, or the path of a file or folder below an allowed root.
-
-    Raises FieldInvalid for any other path: what is read is the server's, and a stranger asks.
-    """
-    if source in SHIPPED_MODELS:
-        return source
-    path = Path(source).resolve()
-    roots = [settings.data_dir / "models", *settings.model_roots]
-    if not any(path.is_relative_to(root.resolve()) for root in roots):
-        raise FieldInvalid(
-            "/source",
-            f"give {' or '.join(SHIPPED_MODELS)}, or a path below a folder that "
-            "BEHOLDER_MODEL_ROOTS names",
-        )
-    return str(path)
 
 
 def model_out(version: ModelVersion) -> schemas.ModelOut:

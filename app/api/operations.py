@@ -28,13 +28,17 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "A part can't do its work."}})
 async def readyz(services: ServicesDep, lanes: LanesDep) -> JSONResponse:
-    """Whether every part can do its work, and what is wrong with those that can't."""
+    """Whether every part can do its work, and what is wrong with those that can't.
+
+    Warnings keep nothing from working.
+    """
     checks = await lanes.read.run(_checks, services)
     is_ready = all(check == "ok" for check in checks.values())
     return JSONResponse(
         {
             "status": "ready" if is_ready else "not ready",
             "checks": checks,
+            "warnings": services.warnings,
             "model_version": services.live.generation.version.id,
         },
         status_code=200 if is_ready else 503,

@@ -51,6 +51,12 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     model.CheckpointNotFound: ProblemType(
         "checkpoint-not-found", 422, "There is no such checkpoint"
     ),
+    model.HubModelNotFound: ProblemType("hub-model-not-found", 422, "The hub has no such model"),
+    model.HubAccessDenied: ProblemType("hub-access-denied", 422, "The hub refuses the model"),
+    model.HubUnreachable: ProblemType("hub-unreachable", 503, "The hub can't be asked"),
+    model.HubInterrupted: ProblemType("hub-unreachable", 503, "The hub can't be asked"),
+    model.HubStorageFull: ProblemType("storage-full", 507, "The storage is full"),
+    model.HubCacheUnusable: ProblemType("storage-unavailable", 503, "The storage can't be used"),
     model.CheckpointError: ProblemType("bad-checkpoint", 422, "The checkpoint can't be used"),
     model.TrainingError: ProblemType("training-failed", 422, "The training failed"),
     index.NotFound: ProblemType("not-found", 404, "There is no such thing"),

@@ -270,7 +270,8 @@ class ModelIn(Incoming):
     """A checkpoint to make a model version of."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=4_096), STORABLE] = Field(
-        description="The name of a model that is shipped, or a path below an allowed root."
+        description="The name of a model that is shipped or of one on the hub that may be fetched, "
+        "or a path below an allowed root."
     )
     architecture: Annotated[Text, StringConstraints(max_length=100)] | None = Field(
         default=None,

@@ -42,6 +42,10 @@ NEVER_ANSWERED = {
 }
 SERVER_SIDE = {
     "DatabaseUnavailable": 503,
+    "HubCacheUnusable": 503,
+    "HubInterrupted": 503,
+    "HubStorageFull": 507,
+    "HubUnreachable": 503,
     "IndexUnavailable": 503,
     "Overloaded": 503,
     "QueueFull": 503,

@@ -22,6 +22,11 @@ NONSENSE = {
     ],
     "BEHOLDER_MODEL": [""],
     "BEHOLDER_MODEL_ROOTS": ["", "/models", "{}", "[1]", '["/a"'],
+    "BEHOLDER_HUB_MODELS": ["", "openai/*", "{}", "[1]"],
+    "BEHOLDER_HUB_TOKEN": [""],
+    "BEHOLDER_HUB_CACHE": [""],
+    "BEHOLDER_HUB_ENDPOINT": ["", "hub.example", "file:///hub", "https://a b"],
+    "BEHOLDER_HUB_OFFLINE": ["", "maybe"],
     "BEHOLDER_PICTURE_ROOTS": ["", "/photos", "{}", "[1]"],
     "BEHOLDER_MAX_BYTES": ["", "0", "-1", "many", "1e9", "50MB", "9" * 40],
     "BEHOLDER_MAX_PIXELS": ["0", "-1", "1.5", "9" * 40],
@@ -57,10 +62,12 @@ def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_variable(
 def test_secrets_are_masked_wherever_settings_are_shown(tmp_path: Path) -> None:
     """A password is in what a child process gets, and in nothing that is logged."""
     url = "postgresql://user:hunter2@host/db"
-    settings = Settings(data_dir=tmp_path, database_url=SecretStr(url))
+    token = SecretStr("hf_hunter2")
+    settings = Settings(data_dir=tmp_path, database_url=SecretStr(url), hub_token=token)
     for shown in (repr(settings), str(settings), str(settings.model_dump()), f"{settings!r}"):
         assert "hunter2" not in shown
     assert settings.as_environment()["BEHOLDER_DATABASE_URL"] == url
+    assert settings.as_environment()["BEHOLDER_HUB_TOKEN"] == "hf_hunter2"
     assert settings.effective_database_url == url
 
 

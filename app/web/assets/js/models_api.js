@@ -33,7 +33,10 @@ const jobPath = (id) => `v1/jobs/${encodeURIComponent(id)}`;
 /** @returns {Promise<{items: Version[]}>} newest first */
 export const listModels = () => ask(address("v1/models"));
 
-/** @param {string} source the name of a shipped model, or a path on the server @returns {Promise<Version>} */
+/**
+ * @param {string} source the name of a shipped model, a name on the hub, or a path on the server
+ * @returns {Promise<Version | Job>} the job that fetches it where it is the hub's
+ */
 export const registerModel = (source) => ask(address("v1/models"), json("POST", { source }));
 
 /** @param {string} id @param {boolean} force whether to pass by the gate @returns {Promise<Version>} */

@@ -145,9 +145,14 @@ export class ModelsView extends HTMLElement {
   async #register(source) {
     this.#versions.wait(true);
     await this.#guarded("Not registered", async () => {
-      const version = await service.registerModel(source);
+      const made = await service.registerModel(source);
       this.#versions.clearSource();
-      this.#say(`${version.id} is registered; embed the images to make it ready`);
+      if ("kind" in made) {
+        this.#say(`${source} is being fetched`);
+        await this.#feed.look(made);
+      } else {
+        this.#say(`${made.id} is registered; embed the images to make it ready`);
+      }
       await this.#loadVersions();
     });
     this.#versions.wait(false);

@@ -32,7 +32,7 @@ export class VersionList extends HTMLElement {
     type: "text",
     required: true,
     maxlength: 4096,
-    placeholder: "Name of a model, or the path of a checkpoint on the server",
+    placeholder: "Name of a model, on the hub or shipped, or the path of one on the server",
     autocomplete: "off",
     spellcheck: "false",
   });
