@@ -103,7 +103,12 @@ def open_services(
         database = Database(settings.effective_database_url)
         stack.callback(database.close)
         migrate(database, wait_seconds=settings.database_wait_seconds)
-        encoders = Encoders(settings.models_dir, load, max_waiting=settings.max_waiting)
+        encoders = Encoders(
+            settings.models_dir,
+            load,
+            max_waiting=settings.max_waiting,
+            refuses_long_texts=settings.long_texts == "refuse",
+        )
         stack.callback(encoders.close)
         versions = Versions(database, encoders, partial(model_sources.fetched, settings))
         warnings = model_sources.ensure_live(versions, settings)

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     max_batch_files: int = Field(
         default=100, ge=1, le=10_000, description="Most files in one batch upload."
     )
+    long_texts: Literal["cut", "refuse"] = Field(
+        default="cut",
+        description="What is done with a text over the model's context length: it is cut and the "
+        "answer warns of it, or it is refused.",
+    )
     max_waiting: int = Field(
         default=512,
         ge=1,

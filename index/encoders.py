@@ -24,10 +24,12 @@ class Encoders:
         load: Callable[[str], Encoder] = load_encoder,
         *,
         max_waiting: int = 512,
+        refuses_long_texts: bool = False,
     ) -> None:
         self.directory = directory
         self._load = load
         self._max_waiting = max_waiting
+        self._refuses_long_texts = refuses_long_texts
         self._queues: dict[str, EmbeddingQueue] = {}
         # Held while loading: twenty first requests load the weights once and wait for them.
         self._lock = threading.Lock()
@@ -43,7 +45,9 @@ class Encoders:
             encoder = self._load(source)
             if encoder.fingerprint not in self._queues:
                 self._queues[encoder.fingerprint] = EmbeddingQueue(
-                    encoder, max_waiting=self._max_waiting
+                    encoder,
+                    max_waiting=self._max_waiting,
+                    refuses_long_texts=self._refuses_long_texts,
                 )
             return self._queues[encoder.fingerprint]
 

@@ -42,6 +42,7 @@ from model.errors import (
     ProbeDamaged,
     QueueFull,
     TextError,
+    TextOverContext,
     TextTooLong,
     TrainingError,
     UnsupportedFormat,
@@ -71,6 +72,7 @@ from model.prompts import (
     TEMPLATE_SETS,
     check_labels,
     label_key,
+    prompts_of,
     templates_of,
 )
 from model.remembered_labels import RememberedLabels
@@ -149,6 +151,7 @@ __all__ = [
     "RememberedLabels",
     "TextEmbeddings",
     "TextError",
+    "TextOverContext",
     "TextTooLong",
     "Threshold",
     "Trained",
@@ -181,6 +184,7 @@ __all__ = [
     "label_key",
     "load_encoder",
     "perceptual_hash",
+    "prompts_of",
     "read_split",
     "replace_durably",
     "set_threads",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Encoder
-from model.errors import ModelError, QueueFull
+from model.errors import ModelError, QueueFull, TextOverContext
 
 Item = TypeVar("Item")
 
@@ -38,8 +38,17 @@ class EmbeddingQueue:
     The vectors of the last texts are remembered, since paging asks the same text again.
     """
 
-    def __init__(self, encoder: Encoder, *, max_waiting: int = 512, max_batch: int = 32) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        max_waiting: int = 512,
+        max_batch: int = 32,
+        refuses_long_texts: bool = False,
+    ) -> None:
+        """With `refuses_long_texts`, a text over the context length is an error instead of cut."""
         self.encoder = encoder
+        self._refuses_long_texts = refuses_long_texts
         self._max_waiting = max_waiting
         self._max_batch = max_batch
         self._texts: deque[tuple[str, Future[EmbeddedText]]] = deque()
@@ -70,11 +79,11 @@ class EmbeddingQueue:
         return len(self._texts) + len(self._pixels)
 
     def embed_text(self, text: str) -> EmbeddedText:
-        """The embedding of one text; waits for it. Raises EmptyText, TextTooLong, QueueFull."""
+        """The embedding of one text; waits for it. Raises TextError, QueueFull."""
         return self.embed_texts([text])[0]
 
     def embed_texts(self, texts: Sequence[str]) -> list[EmbeddedText]:
-        """The embedding of each text; waits for all. Raises EmptyText, TextTooLong, QueueFull.
+        """The embedding of each text; waits for all. Raises TextError, QueueFull.
 
         However many there are, only a batch of them waits in the queue at a time.
         """
@@ -82,6 +91,8 @@ class EmbeddingQueue:
         embedded: dict[str, EmbeddedText] = {}
         for start in range(0, len(distinct), self._max_batch):
             embedded |= self._embed_some(distinct[start : start + self._max_batch])
+        if self._refuses_long_texts and any(text.is_truncated for text in embedded.values()):
+            raise TextOverContext(self.encoder.context_length)
         return [embedded[text] for text in texts]
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

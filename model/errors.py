@@ -8,6 +8,7 @@ ModelError
 │   └── DamagedImage
 ├── TextError
 │   ├── EmptyText
+│   ├── TextOverContext
 │   └── TextTooLong
 ├── LabelError
 ├── QueueFull
@@ -16,6 +17,7 @@ ModelError
 │   ├── CheckpointDamaged
 │   ├── CheckpointUnsupported
 │   ├── CheckpointMismatch
+│   ├── ExtraMissing
 │   ├── HubError
 │   │   ├── HubModelNotFound
 │   │   ├── HubAccessDenied
@@ -102,6 +104,17 @@ class EmptyText(TextError):
 
     def __init__(self) -> None:
         super().__init__("The text is empty or blank.")
+
+
+class TextOverContext(TextError):
+    """The text would have to be cut to the model's context, and that is not wanted."""
+
+    def __init__(self, context_length: int) -> None:
+        super().__init__(
+            f"The text has more tokens than the model's context length of {context_length}; "
+            "shorten it, or have long texts cut (setting BEHOLDER_LONG_TEXTS)."
+        )
+        self.context_length = context_length
 
 
 class TextTooLong(TextError):
@@ -194,6 +207,14 @@ class CheckpointMismatch(CheckpointError):
         self.missing = tuple(missing)
         self.unexpected = tuple(unexpected)
         self.misshapen = tuple(misshapen)
+
+
+class ExtraMissing(CheckpointError):
+    """The model needs a library that is not installed; `extra` is the name that installs it."""
+
+    def __init__(self, extra: str, reason: str) -> None:
+        super().__init__(f"{reason}, which beholder's extra '{extra}' installs.")
+        self.extra = extra
 
 
 class ProbeDamaged(CheckpointError):

@@ -44,6 +44,7 @@ PROBLEM_TYPES: dict[type[Exception], ProblemType] = {
     model.DamagedImage: ProblemType("damaged-image", 422, "The image is damaged"),
     model.ImageError: ProblemType("bad-image", 422, "The image can't be used"),
     model.EmptyText: ProblemType("empty-text", 422, "The text is empty"),
+    model.TextOverContext: ProblemType("text-too-long", 422, "The text is too long"),
     model.TextTooLong: ProblemType("text-too-long", 422, "The text is too long"),
     model.TextError: ProblemType("bad-text", 422, "The text can't be used"),
     model.LabelError: ProblemType("bad-labels", 422, "The labels can't be used"),

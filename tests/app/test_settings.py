@@ -32,6 +32,7 @@ NONSENSE = {
     "BEHOLDER_MAX_PIXELS": ["0", "-1", "1.5", "9" * 40],
     "BEHOLDER_MAX_REQUEST_BYTES": ["0", "x"],
     "BEHOLDER_MAX_BATCH_FILES": ["0", "10001"],
+    "BEHOLDER_LONG_TEXTS": ["", "keep"],
     "BEHOLDER_MAX_WAITING": ["0", "-5", "100001"],
     "BEHOLDER_MAX_UPLOADS_AT_ONCE": ["0", "x"],
     "BEHOLDER_THREADS": ["-1", "1025", "all"],

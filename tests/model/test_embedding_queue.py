@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import EmbeddingQueue, EmptyText, QueueFull, TextEmbeddings
+from model import EmbeddingQueue, EmptyText, QueueFull, TextEmbeddings, TextOverContext
 from tests.fakes import ColourEncoder
 
 
@@ -193,3 +193,16 @@ def test_more_texts_than_the_queue_holds_are_embedded_in_turn(
     embedded = queue.embed_texts(texts)
     for text, one in zip(texts, embedded, strict=True):
         np.testing.assert_array_equal(one.vector, encoder.embed_texts([text]).vectors[0])
+
+
+def test_a_text_over_the_context_is_refused_where_that_is_chosen(tmp_path: Path) -> None:
+    """The default cuts and says so; the other choice is an error that tells the limit."""
+    encoder = ColourEncoder(tmp_path / "weights")
+    long = "red " * (encoder.context_length + 1)
+    with EmbeddingQueue(encoder) as cutting:
+        assert cutting.embed_text(long).is_truncated
+    with EmbeddingQueue(encoder, refuses_long_texts=True) as refusing:
+        assert not refusing.embed_text("red").is_truncated
+        with pytest.raises(TextOverContext) as raised:
+            refusing.embed_texts(["red", long])
+    assert raised.value.context_length == encoder.context_length
