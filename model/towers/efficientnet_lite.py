@@ -8,6 +8,7 @@ Shape letters: N images, C channels, H and W height and width, F averaged featur
 attention, D width of one head.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,14 +71,17 @@ class SamePaddedConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H / stride, W / stride), sides rounded up."""
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        below, right = (
-            max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]
-        )
-        if below == right and below % 2 == 0:
-            return F.conv2d(x, self.weight, self.bias, self.stride, below // 2, groups=self.groups)
-        x = F.pad(x, (right // 2, right - right // 2, below // 2, below - below // 2))
+        padding = same_padding(x.shape[-2:], self.kernel_size[0], self.stride[0])
+        if len(set(padding)) == 1:
+            return F.conv2d(x, self.weight, self.bias, self.stride, padding[0], groups=self.groups)
+        x = F.pad(x, padding)
         return F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
+
+
+def same_padding(sides: Sequence[int], kernel: int, stride: int) -> tuple[int, int, int, int]:
+    """What (H, W) input is padded with by "SAME": left, right, top, bottom."""
+    below, right = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in sides)
+    return right // 2, right - right // 2, below // 2, below - below // 2
 
 
 class ConvNorm(nn.Module):

@@ -56,12 +56,20 @@ class TextTransformer(nn.Module):
         L may be any length up to `config.positions`. What follows the first end token changes
         nothing, since no position sees a later one. Raises ValueError for a text without one.
         """
-        is_end = (ids == self.config.end_token) & is_token  # (N, L)
-        if not is_end.any(dim=1).all():
-            raise ValueError(f"a text has no end token ({self.config.end_token})")
+        ends = end_positions(ids, is_token, self.config.end_token)  # (N,)
         x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]  # (N, L, W)
         x = self.transformer(x)  # (N, L, W)
-        ends = is_end.int().argmax(dim=1)  # (N,), the first of them
         x = self.ln_final(x[torch.arange(x.shape[0], device=x.device), ends])  # (N, W)
         projected: Tensor = x @ self.text_projection  # (N, E)
         return projected
+
+
+def end_positions(ids: Tensor, is_token: Tensor, end_token: int) -> Tensor:
+    """Where the first end token of each text is, (N,), of (N, L) ids and booleans.
+
+    Raises ValueError for a text without one.
+    """
+    is_end = (ids == end_token) & is_token  # (N, L)
+    if not is_end.any(dim=1).all():
+        raise ValueError(f"a text has no end token ({end_token})")
+    return is_end.int().argmax(dim=1)

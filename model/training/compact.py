@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoints import Checkpoint, write_checkpoint
-from model.encoder import native_precision
 from model.errors import TrainingError
+from model.serving import native_precision
 from model.tokenizers import Tokenizer, TokenizerSettings
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite, as_channels_last, fold_norms

@@ -18,7 +18,8 @@ import torch
 
 from model.checkpoints import build_model, build_tokenizer, read_checkpoint, write_checkpoint
 from model.dual_encoder import DualEncoder
-from model.encoder import checkpoint_path, native_precision, serving_copy
+from model.encoder import checkpoint_path
+from model.serving import native_precision, serving_copy
 from model.training.adapters import merge_adapters, put_adapters
 from model.training.best import Best
 from model.training.blending import SHARES, choose_blend, lerped

@@ -11,7 +11,7 @@ from PIL import Image
 
 from model import EmptyText, Encoder, Picture, TextTooLong, load_encoder
 from model.checkpoints import build_model, build_tokenizer, read_checkpoint
-from model.encoder import native_precision
+from model.serving import native_precision
 from tests.model import tiny
 
 

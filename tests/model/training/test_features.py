@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from model.checkpoints import build_model
-from model.encoder import load_encoder, serving_copy
+from model.encoder import load_encoder
 from model.images import ImageLimits, decode
+from model.serving import serving_copy
 from model.training.features import PhotoFeatures, PhotoReader, read_photo_features
 from tests.model import tiny
 from tests.model.training import tuning

@@ -1,0 +1,120 @@
+"""In which number format the towers compute: measured once on a machine, then remembered."""
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import torch
+from torch import Tensor
+
+from model.durable_files import write_durably
+from model.serving.linear import PackedLinear
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+# What is measured: a linear map as text towers have them, small enough to take no time anywhere.
+_ROWS, _INPUTS, _OUTPUTS = 64, 512, 2048
+_REPEATS = 15
+# In bfloat16 everything around the linear maps is as slow as before, and digits are lost.
+_LEAST_GAIN = 1.2
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+_log = structlog.get_logger()
+
+# What `set_precision` said, for the whole process, as torch keeps its number of threads.
+_said: list[torch.dtype] = []
+
+
+def set_precision(name: Precision, *, remembered: Path | None = None) -> None:
+    """In which precision the encoders compute that this process makes from now on.
+
+    "auto" takes the fastest, which `remembered` is for, as in `fastest_precision`.
+    """
+    _said[:] = [fastest_precision(remembered) if name == "auto" else _DTYPES[name]]
+
+
+def serving_precision() -> torch.dtype:
+    """What `set_precision` said last, or else the fastest."""
+    return _said[0] if _said else fastest_precision()
+
+
+def native_precision() -> torch.dtype:
+    """bfloat16 where the processor multiplies in it, else float32.
+
+    Elsewhere bfloat16 is emulated, slower than float32. Half precision, in which weights are
+    stored, is never computed in.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    is_native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return torch.bfloat16 if is_native else torch.float32
+
+
+def fastest_precision(remembered: Path | None = None) -> torch.dtype:
+    """float32 or bfloat16, whichever multiplies faster here.
+
+    `remembered` is a file for the answer, which is measured anew on another processor, with
+    another torch or another number of threads.
+    """
+    machine = {
+        "processor": _processor(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    if remembered is not None and (known := _read(remembered, machine)):
+        return known
+    seconds = measured_seconds()
+    is_faster = seconds["bfloat16"] * _LEAST_GAIN < seconds["float32"]
+    chosen = "bfloat16" if is_faster else "float32"
+    _log.info("precision_measured", chosen=chosen, **machine, seconds=seconds)
+    if remembered is not None:
+        content = {**machine, "seconds": seconds, "chosen": chosen}
+        write_durably(remembered, json.dumps(content, indent=2).encode())
+    return _DTYPES[chosen]
+
+
+@cache
+def measured_seconds() -> Mapping[str, float]:
+    """How long one small linear map takes in each precision, in seconds, in this process."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(_ROWS, _INPUTS, generator=generator)
+    weight = torch.randn(_OUTPUTS, _INPUTS, generator=generator)
+    return {name: _seconds(x.to(dtype), weight) for name, dtype in _DTYPES.items()}
+
+
+def _seconds(x: Tensor, weight: Tensor) -> float:
+    taken = []
+    with torch.inference_mode():
+        linear = PackedLinear(weight, None, x.dtype)
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            linear(x)
+            taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def _read(remembered: Path, machine: Mapping[str, object]) -> torch.dtype | None:
+    try:
+        content = json.loads(remembered.read_text())
+        if all(content[name] == value for name, value in machine.items()):
+            return _DTYPES[content["chosen"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Absent or damaged, it costs one more measurement.
+        pass
+    return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
