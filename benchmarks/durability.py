@@ -209,7 +209,7 @@ def run(
     live: set[str] = set()
     with Killable(folder / "service.log") as killable:
         for round_number in range(rounds + 1):
-            with httpx.Client(base_url=f"http://127.0.0.1:{_free_port()}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{free_port()}", timeout=60) as client:
                 settings["model"] = f"colour-{round_number % 3}"
                 pids = killable.start(client, **settings)
                 broken += [f"round {round_number}: {one}" for one in faults(client, known, rng)]
@@ -243,7 +243,8 @@ def _listed(client: httpx.Client) -> list[dict[str, Any]]:
             return images
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

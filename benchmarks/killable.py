@@ -161,7 +161,10 @@ def _loader(order: dict[str, Any]) -> Callable[[str], Any]:
         path = Path(source)
         if not path.is_file():
             path = sources / f"{source}.txt"
-            path.write_text(source.partition("-")[2])
+            # Whole at once: other processes read it in the same moment.
+            fresh = sources / f"{source}.{os.getpid()}"
+            fresh.write_text(source.partition("-")[2] or "0")
+            fresh.replace(path)
         return ColourEncoder(path, int(path.read_text()))
 
     return load
