@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,12 @@ from model import (
     BARE_TEMPLATE,
     Classified,
     Classifier,
+    Encoder,
     Threshold,
     ZeroShotClassifier,
     classify,
     general_queries,
+    prompts_of,
     templates_of,
 )
 
@@ -30,13 +32,20 @@ PROMPTS_ALLOWED = 10_000
 class Question:
     """Labels in words, with templates or the names of sets of them, or the name of a probe.
 
-    With a `threshold` it is also asked whether any of the labels fits at all.
+    With a `threshold` it is also asked whether any of the labels fits at all. Raises FieldInvalid
+    when both are given, or neither.
     """
 
     labels: Sequence[str] = ()
     templates: Sequence[str] | None = None
     probe: str | None = None
     threshold: Threshold | None = None
+
+    def __post_init__(self) -> None:
+        if self.probe is None and not self.labels:
+            raise FieldInvalid("/labels", "give labels, or the name of a probe")
+        if self.probe is not None and (self.labels or self.templates is not None):
+            raise FieldInvalid("/probe", "a probe has labels of its own; give it, or labels")
 
 
 class Asked:
@@ -51,6 +60,7 @@ class Asked:
         self.model_version = generation.version.id
         self.question = question
         self._classifier = _classifier(services, generation, question)
+        self.warnings = tuple(_warnings(generation.queue.encoder, question))
 
     def answers(self, images: NDArray[np.float32]) -> list[Classified]:
         """What each of the unit rows (N, D) shows.
@@ -64,11 +74,7 @@ class Asked:
 
 def _classifier(services: Services, generation: Generation, question: Question) -> Classifier:
     if question.probe is not None:
-        if question.labels or question.templates is not None:
-            raise FieldInvalid("/probe", "a probe has labels of its own; give it, or labels")
         return services.probes.load(question.probe, generation.version)
-    if not question.labels:
-        raise FieldInvalid("/labels", "give labels, or the name of a probe")
     templates = templates_of(question.templates)
     prompts = len(question.labels) * len(templates)
     if prompts > PROMPTS_ALLOWED:
@@ -96,3 +102,13 @@ def _classifier(services: Services, generation: Generation, question: Question) 
         logit_bias=queue.encoder.logit_bias,
         background=embeddings(general_queries(), (BARE_TEMPLATE,)) if asks_for_fit else None,
     )
+
+
+def _warnings(encoder: Encoder, question: Question) -> Iterator[str]:
+    templates = templates_of(question.templates)
+    for position, label in enumerate(question.labels):
+        longest = max(prompts_of(label, templates), key=len)
+        # A token is at least a byte of text, so nearly every label is passed by here.
+        may_be_cut = len(longest.encode()) >= encoder.context_length
+        if may_be_cut and any(encoder.are_truncated([longest])):
+            yield f"Label {position} was cut to the model's context length in a template."

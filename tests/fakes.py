@@ -34,6 +34,7 @@ class ColourEncoder:
         self.fingerprint = hashlib.sha256(f"colour-{seed}".encode()).hexdigest()
         self._seed = seed
         self.batch_sizes: list[int] = []
+        self.texts_embedded: list[str] = []
 
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
         """The picture in the size of the input."""
@@ -57,6 +58,7 @@ class ColourEncoder:
                 raise EmptyText
             if len(text) > 10_000:
                 raise TextTooLong(len(text), 10_000)
+        self.texts_embedded += texts
         vectors = []
         for text in texts:
             colour = np.zeros(3)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from app.api.schemas import Id, Incoming, Text
-from model import TEMPLATE_SETS
+from model import TEMPLATE_SETS, Threshold
 
 LABELS_ALLOWED = 1_000
 TEMPLATES_ALLOWED = 100
@@ -15,6 +16,27 @@ TEMPLATES_ALLOWED = 100
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _threshold(value: object) -> Threshold:
+    if value == "auto":
+        return "auto"
+    try:
+        # A form's fields are texts.
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise ValueError("give a number from 0 to 1, or auto")
+    return number
+
+
+# Not a union of the two, whose error would point below the field.
+ThresholdIn = Annotated[
+    Threshold,
+    PlainValidator(_threshold),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "number", "minimum": 0, "maximum": 1}]}),
+]
 
 
 class ClassifyFields(Incoming):
@@ -33,12 +55,10 @@ class ClassifyFields(Incoming):
     probe: Id | None = Field(
         default=None, description="The name of a saved probe, instead of labels."
     )
-    threshold: Literal["auto"] | Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = (
-        Field(
-            default=None,
-            description="Below this `fit` the picture shows none of the labels; `auto` is the "
-            "measured one.",
-        )
+    threshold: ThresholdIn | None = Field(
+        default=None,
+        description="Below this `fit` the picture shows none of the labels; `auto` is the "
+        "measured one.",
     )
     image_id: Id | None = None
 
@@ -65,3 +85,4 @@ class ClassifyOut(BaseModel):
     none_of_these: bool | None = Field(
         default=None, description="With a `threshold`: whether `fit` is below it."
     )
+    warnings: list[str] = Field(description="Labels that the model reads in part only.")

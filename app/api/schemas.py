@@ -20,8 +20,6 @@ from pydantic import (
 from index import LIMIT_ALLOWED, PARTS_ALLOWED
 
 TEXT_CHARACTERS = 10_000
-LABELS_ALLOWED = 1_000
-TEMPLATES_ALLOWED = 100
 WEIGHT_ALLOWED = 100.0
 COLLECTIONS_ALLOWED = 100
 COLLECTION_CHARACTERS = 100
@@ -241,29 +239,6 @@ class EmbeddingsOut(BaseModel):
     dimension: int
     model_version: str
     warnings: list[str] = []
-
-
-class PredictionOut(BaseModel):
-    """A label with its probability among all, and its cosine to the image."""
-
-    label: str
-    probability: float
-    score: float
-
-
-class ClassifyOut(BaseModel):
-    """Predictions, best first."""
-
-    predictions: list[PredictionOut]
-    model_version: str
-
-
-class ClassifyFields(Incoming):
-    """The fields beside the file of `POST /v1/classify`."""
-
-    labels: list[Text] = Field(min_length=1, max_length=LABELS_ALLOWED)
-    templates: list[Text] | None = Field(default=None, min_length=1, max_length=TEMPLATES_ALLOWED)
-    image_id: Id | None = None
 
 
 class ModelIn(Incoming):

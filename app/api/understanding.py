@@ -162,16 +162,17 @@ def classify_out(
         probe=asked.question.probe,
         fit=found.fit,
         none_of_these=found.is_none,
+        warnings=list(asked.warnings),
     )
 
 
 def _classify(
     fields: classify_schemas.ClassifyFields, path: Path | None, services: Services
 ) -> classify_schemas.ClassifyOut:
+    question = Question(fields.labels, fields.templates, fields.probe, fields.threshold)
     if (path is None) == (fields.image_id is None):
         raise FieldInvalid("/image_id", "give either a file or an image_id")
     generation = services.live.generation
-    question = Question(fields.labels, fields.templates, fields.probe, fields.threshold)
     asked = Asked(services, generation, question)
     if path is not None:
         queue = generation.queue

@@ -57,6 +57,8 @@ def classify(
         print_json(_documents(asked, done, top))
     else:
         _print_table(done, top)
+    for warning in asked.warnings:
+        typer.echo(warning, err=True)
     for refusal in done.refused:
         typer.echo(one_line(f"refused  {refusal.path}: {refusal.reason}"), err=True)
     if done.was_interrupted:

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
 from app.settings import Settings
+from model import TEMPLATE_SETS
 from tests.app.asking import ON_SQLITE, assert_problem, strict_json, upload
 from tests.pictures import picture_bytes
 
@@ -144,11 +146,61 @@ async def test_many_labels_are_more_prompts_than_the_queue_holds(
     assert len(predictions) == len(labels)
 
 
+async def test_templates_may_be_named_and_labels_are_embedded_once(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    """A set's name means its templates; the same question again embeds no text."""
+    image = await upload(client, picture_bytes(GREEN))
+    encoder = app.state.for_tests["services"].live.generation.queue.encoder
+    question = {"labels": ["red", "green"], "image_id": image["id"], "templates": "art"}
+    first = await classified(client, json=question)
+    texts = len(encoder.texts_embedded)
+    assert set(encoder.texts_embedded) == {
+        template.replace("{label}", label)
+        for template in TEMPLATE_SETS["art"]
+        for label in ("red", "green")
+    }
+    assert await classified(client, json=question) == first
+    listed = await classified(client, json=question | {"templates": list(TEMPLATE_SETS["art"])})
+    assert listed == first
+    assert len(encoder.texts_embedded) == texts
+
+
+async def test_a_cut_label_is_named_by_its_place(client: httpx.AsyncClient) -> None:
+    """The warning says which of the labels it was; the others need none."""
+    image = await upload(client)
+    question = {"labels": ["red", "word " * 50], "image_id": image["id"]}
+    (warning,) = strict_json(await client.post("/v1/classify", json=question))["warnings"]
+    assert warning.startswith("Label 1 ")
+
+
+async def test_a_threshold_tells_what_is_none_of_the_labels(client: httpx.AsyncClient) -> None:
+    """As a number or left to us, by JSON and by form; the predictions stay as they are."""
+    image = await upload(client, picture_bytes(GREEN))
+    question = {"labels": ["red", "green"], "image_id": image["id"]}
+    plain = strict_json(await client.post("/v1/classify", json=question))
+    assert plain["fit"] is plain["none_of_these"] is None
+    for threshold, is_none in ((0, False), (0.5, False), ("auto", False)):
+        body = question | {"threshold": threshold}
+        found = strict_json(await client.post("/v1/classify", json=body))
+        assert found["none_of_these"] == is_none
+        assert 0 <= found["fit"] <= 1
+        assert found["predictions"] == plain["predictions"]
+    for given in ("auto", "0.5"):
+        answer = await client.post(
+            "/v1/classify",
+            files={"file": ("a.png", picture_bytes(GREEN))},
+            data={"labels": ["red", "blue"], "threshold": given},
+        )
+        assert strict_json(answer)["none_of_these"] is True
+
+
 @pytest.mark.parametrize(
     ("fields", "name", "pointer"),
     [
         ({"labels": []}, "invalid-request", "/labels"),
         ({}, "invalid-request", "/labels"),
+        ({"labels": None}, "invalid-request", "/labels"),
         ({"labels": "red"}, "invalid-request", "/labels"),
         ({"labels": ["a"] * 1_001}, "invalid-request", "/labels"),
         ({"labels": ["a\0"]}, "invalid-request", "/labels/0"),
@@ -158,6 +210,17 @@ async def test_many_labels_are_more_prompts_than_the_queue_holds(
         ({"labels": ["a", "  "]}, "bad-labels", None),
         ({"labels": [""]}, "bad-labels", None),
         ({"labels": ["a"], "templates": ["a photo of a label"]}, "bad-labels", None),
+        ({"labels": ["a"], "templates": "prodcuts"}, "bad-labels", None),
+        ({"labels": ["a"], "templates": [""]}, "bad-labels", None),
+        ({"labels": ["a"], "templates": ["{label}"] * 101}, "invalid-request", "/templates"),
+        ({"labels": ["a"], "templates": {"art": 1}}, "invalid-request", "/templates"),
+        ({"labels": ["a"], "threshold": -0.1}, "invalid-request", "/threshold"),
+        ({"labels": ["a"], "threshold": 1.1}, "invalid-request", "/threshold"),
+        ({"labels": ["a"], "threshold": "often"}, "invalid-request", "/threshold"),
+        ({"labels": ["a"], "threshold": "nan"}, "invalid-request", "/threshold"),
+        ({"labels": ["a"], "threshold": True}, "invalid-request", "/threshold"),
+        ({"labels": ["a"], "threshold": [0.5]}, "invalid-request", "/threshold"),
+        ({"labels": ["a"], "threshold": 10**400}, "invalid-request", "/threshold"),
         ({"labels": ["x" * 10_001], "templates": ["{label}"]}, "text-too-long", None),
         (
             {
