@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,18 +10,15 @@ from model.byte_pairs import clip_tokenizer
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.naming import IMAGE, Naming, is_harmless, naming_of
 from model.checkpoints.shapes import QUICK, Shape, infer_architecture, name_of, parse_name
-from model.checkpoints.told import Told, TowerTold
+from model.checkpoints.told import Told
 from model.checkpoints.weights import Weights
 from model.errors import CheckpointMismatch, CheckpointUnsupported
 from model.preprocessing import CLIP_DEVIATION, CLIP_MEAN, Preprocessing
 from model.tokenizers import TokenizerSettings
 from model.towers.modified_resnet import ModifiedResNetConfig
-from model.towers.text_transformer import TextTransformerConfig
 from model.towers.transformer import Activation
 from model.towers.vision_transformer import VisionTransformerConfig, resized_positions
-from model.zoo import CLIP_END_TOKEN, CLIP_VOCABULARY, ClipArchitecture
-
-_Config = TypeVar("_Config", VisionTransformerConfig, TextTransformerConfig)
+from model.zoo import CLIP_VOCABULARY, ClipArchitecture
 
 _POSITIONS = {
     VisionTransformerConfig: f"{IMAGE}positional_embedding",
@@ -79,14 +75,12 @@ def _usual(weights: Weights) -> Activation:
 def _architecture(
     weights: Weights, naming: Naming, told: Told, activation: Activation
 ) -> ClipArchitecture:
-    activation = weights.activation or activation
-
     def shape(own: str) -> Shape:
         return tuple(naming.tensor(own, weights.tensors).shape)
 
     try:
         known = infer_architecture(
-            naming, weights.tensors.keys(), shape, activation, told.end_token or CLIP_END_TOKEN
+            naming, weights.tensors.keys(), shape, told, weights.activation or activation
         )
     except KeyError as error:
         lacking = str(error.args[0])
@@ -96,10 +90,6 @@ def _architecture(
         raise CheckpointUnsupported(
             weights.path, "a model of the CLIP family", f"{weights.kind} with {error}"
         ) from error
-    image = known.image
-    if isinstance(image, VisionTransformerConfig):
-        image = _as_told(image, told.image, weights)
-    known = ClipArchitecture(image, _as_told(known.text, told.text, weights))
     if told.image_size not in {None, known.image.image_size}:
         raise CheckpointUnsupported(
             weights.path,
@@ -107,15 +97,6 @@ def _architecture(
             f"positions for {known.image.image_size}",
         )
     return known
-
-
-def _as_told(config: _Config, told: TowerTold, weights: Weights) -> _Config:
-    heads = told.heads or config.heads
-    if heads < 1 or config.width % heads:
-        raise CheckpointUnsupported(
-            weights.path, f"heads that share a width of {config.width}", f"{heads} heads"
-        )
-    return replace(config, heads=heads, activation=told.activation or config.activation)
 
 
 def _tensors(weights: Weights, naming: Naming, architecture: ClipArchitecture) -> dict[str, Tensor]:

@@ -4,14 +4,16 @@ Sources: openai/CLIP clip/model.py `build_model`; mlfoundations/open_clip model_
 """
 
 import math
+import re
 from collections.abc import Callable, Collection
 
 from model.checkpoints.naming import BLOCKS, IMAGE, TEXT, Naming
+from model.checkpoints.told import Told, TowerTold
 from model.towers.modified_resnet import ModifiedResNetConfig
 from model.towers.text_transformer import TextTransformerConfig
 from model.towers.transformer import Activation
 from model.towers.vision_transformer import VisionTransformerConfig
-from model.zoo import CLIP_ARCHITECTURES, ClipArchitecture
+from model.zoo import CLIP_ARCHITECTURES, CLIP_END_TOKEN, ClipArchitecture
 
 _HEAD_WIDTH = 64
 # The vision transformers of OpenCLIP whose heads are wider than everyone else's, by their width.
@@ -29,14 +31,14 @@ def infer_architecture(
     naming: Naming,
     names: Collection[str],
     shape: Callable[[str], Shape],
+    told: Told,
     activation: Activation,
-    end_token: int,
 ) -> ClipArchitecture:
     """The architecture that these tensors are of; `shape` gives that of a tensor by our name.
 
-    Shapes tell all but the activation and the end token; heads are as wide as they are in every
-    model of OpenAI's and OpenCLIP's. Raises ValueError for shapes that no CLIP model has, and what
-    `shape` raises.
+    Shapes tell all but the activation, which is `activation` unless told, the end token and the
+    heads, which unless told are as wide as in every model of OpenAI's and OpenCLIP's. Raises
+    ValueError for shapes that no CLIP model has, and what `shape` raises.
     """
     counts = (
         naming.block_count(IMAGE, names),
@@ -49,7 +51,7 @@ def infer_architecture(
     image = (
         _resnet(naming, names, shape)
         if any(naming.stage_counts(names))
-        else _vision_transformer(naming, names, shape, activation)
+        else _vision_transformer(naming, names, shape, told.image, activation)
     )
     if image.embedding_width != embedding_width:
         raise ValueError(
@@ -61,11 +63,11 @@ def infer_architecture(
         positions=_sizes(shape(f"{TEXT}positional_embedding"), 2)[0],
         width=text_width,
         layers=naming.block_count(TEXT, names),
-        heads=_heads(text_width, _HEAD_WIDTH),
+        heads=_heads(text_width, told.text.heads, _HEAD_WIDTH),
         inner_width=_sizes(shape(f"{TEXT}{BLOCKS}0.mlp.c_fc.weight"), 2)[0],
         embedding_width=embedding_width,
-        activation=activation,
-        end_token=end_token,
+        activation=told.text.activation or activation,
+        end_token=told.end_token or CLIP_END_TOKEN,
     )
     return ClipArchitecture(image, text)
 
@@ -96,13 +98,17 @@ def parse_name(name: str) -> tuple[str, Activation]:
 
     OpenAI's "ViT-L/14@336px" is OpenCLIP's "ViT-L-14-336".
     """
-    plain = name.strip().replace("/", "-").replace("@", "-").removesuffix("px")
+    plain = re.sub(r"(?<=\d)px", "", name.strip()).replace("/", "-").replace("@", "-")
     is_quick = plain.lower().endswith(QUICK)
     return plain, "quick_gelu" if is_quick else "gelu"
 
 
 def _vision_transformer(
-    naming: Naming, names: Collection[str], shape: Callable[[str], Shape], activation: Activation
+    naming: Naming,
+    names: Collection[str],
+    shape: Callable[[str], Shape],
+    told: TowerTold,
+    activation: Activation,
 ) -> VisionTransformerConfig:
     width, colours, height, patch = _sizes(shape(f"{IMAGE}conv1.weight"), 4)
     if colours != 3 or height != patch:
@@ -113,10 +119,10 @@ def _vision_transformer(
         patch_size=patch,
         width=width,
         layers=naming.block_count(IMAGE, names),
-        heads=_heads(width, _HEAD_WIDTHS.get(width, _HEAD_WIDTH)),
+        heads=_heads(width, told.heads, _HEAD_WIDTHS.get(width, _HEAD_WIDTH)),
         inner_width=_sizes(shape(f"{IMAGE}{BLOCKS}0.mlp.c_fc.weight"), 2)[0],
         embedding_width=_sizes(shape(f"{IMAGE}proj"), 2)[1],
-        activation=activation,
+        activation=told.activation or activation,
     )
 
 
@@ -129,7 +135,7 @@ def _resnet(
         image_size=_grid(positions) * _RESNET_REDUCTION,
         width=width,
         layers=naming.stage_counts(names),
-        heads=_heads(features, _HEAD_WIDTH),
+        heads=_heads(features, None, _HEAD_WIDTH),
         embedding_width=_sizes(shape(f"{IMAGE}attnpool.c_proj.weight"), 2)[0],
     )
 
@@ -147,7 +153,11 @@ def _grid(positions: int) -> int:
     return grid
 
 
-def _heads(width: int, head_width: int) -> int:
-    if width % head_width:
-        raise ValueError(f"a width of {width}, which is no multiple of {head_width} (a head's)")
-    return width // head_width
+def _heads(width: int, told: int | None, head_width: int) -> int:
+    if told is None:
+        if width % head_width:
+            raise ValueError(f"a width of {width}, which is no multiple of {head_width} (a head's)")
+        return width // head_width
+    if width % told:
+        raise ValueError(f"{told} heads, which do not share a width of {width}")
+    return told

@@ -38,7 +38,7 @@ VIT = ClipArchitecture(
     ),
     TEXT,
 )
-RESNET = ClipArchitecture(ModifiedResNetConfig(64, 64, (1, 2, 1, 1), 32, 32), TEXT)
+RESNET = ClipArchitecture(ModifiedResNetConfig(64, 8, (1, 2, 1, 1), 4, 32), TEXT)
 
 
 def with_activation(architecture: ClipArchitecture, activation: Activation) -> ClipArchitecture:
