@@ -44,7 +44,7 @@ from index import (
     migrate,
     open_blobs,
 )
-from model import Encoder, RememberedLabels, load_encoder, set_threads
+from model import Encoder, RememberedLabels, load_encoder, set_precision, set_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ def open_services(
             if not error.path.is_relative_to(settings.data_dir):
                 raise
             raise DataFolderUnusable(settings.data_dir, error.reason) from error
+        set_precision(settings.precision, remembered=settings.precision_file)
         database = Database(settings.effective_database_url)
         stack.callback(database.close)
         migrate(database, wait_seconds=settings.database_wait_seconds)

@@ -16,7 +16,7 @@ from index import (
     check_milvus_installed,
     sqlite_url,
 )
-from model import ImageLimits
+from model import ImageLimits, Precision
 
 
 class Settings(BaseSettings):
@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     )
     threads: int = Field(
         default=0, ge=0, le=1_024, description="Threads of the model; 0 takes every core."
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="Number format of the model: float32, bfloat16, or the faster of them here.",
     )
     worker: bool = Field(
         default=True, description="Whether `serve` starts a worker for jobs beside itself."
@@ -213,6 +217,11 @@ class Settings(BaseSettings):
     def effective_hub_cache(self) -> Path:
         """Where models from the hub are kept, whether set or not."""
         return self.hub_cache or self.data_dir / "hub"
+
+    @property
+    def precision_file(self) -> Path:
+        """Where it is remembered which precision is the faster on this machine."""
+        return self.data_dir / "precision.json"
 
     @property
     def index_dir(self) -> Path:

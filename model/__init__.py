@@ -76,6 +76,7 @@ from model.prompts import (
     templates_of,
 )
 from model.remembered_labels import RememberedLabels
+from model.serving import Precision, set_precision
 from model.thumbnails import thumbnail
 from model.training.compact import train_compact
 from model.training.comparison import ComparedPhotos, Comparison, compare
@@ -144,6 +145,7 @@ __all__ = [
     "NonFiniteLoss",
     "PairsError",
     "Picture",
+    "Precision",
     "Prediction",
     "ProbeDamaged",
     "ProbeExamples",
@@ -187,6 +189,7 @@ __all__ = [
     "prompts_of",
     "read_split",
     "replace_durably",
+    "set_precision",
     "set_threads",
     "smaller_copy",
     "sniff",

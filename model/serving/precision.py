@@ -75,7 +75,11 @@ def fastest_precision(remembered: Path | None = None) -> torch.dtype:
     _log.info("precision_measured", chosen=chosen, **machine, seconds=seconds)
     if remembered is not None:
         content = {**machine, "seconds": seconds, "chosen": chosen}
-        write_durably(remembered, json.dumps(content, indent=2).encode())
+        try:
+            write_durably(remembered, json.dumps(content, indent=2).encode())
+        except OSError as error:
+            # It is measured anew at the next start, which costs less than a start that fails.
+            _log.warning("precision_not_remembered", path=str(remembered), reason=error.strerror)
     return _DTYPES[chosen]
 
 

@@ -36,6 +36,7 @@ NONSENSE = {
     "BEHOLDER_MAX_WAITING": ["0", "-5", "100001"],
     "BEHOLDER_MAX_UPLOADS_AT_ONCE": ["0", "x"],
     "BEHOLDER_THREADS": ["-1", "1025", "all"],
+    "BEHOLDER_PRECISION": ["", "half", "8"],
     "BEHOLDER_WORKER": ["maybe", ""],
     "BEHOLDER_ROOT_PATH": ["photos", "/photos/", "/", "/a?b", "/a#b"],
     "BEHOLDER_DATABASE_WAIT_SECONDS": ["-1", "nan", "inf", "soon"],
