@@ -28,7 +28,7 @@ _ITERATIONS = 1_000
 # Decades of the inverse strength: every second one first, then finer round the best.
 _FIRST_EXPONENTS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _LAST_STEP = 1 / 4
-# Where no label has an example to spare: what does best for one example of each label.
+# Where no label has an example to spare, which is where it hardly matters.
 _UNTUNED_EXPONENT = 2.0
 _HELD_OUT_ONE_IN = 5
 # With fewer, the lowest twentieth of them is less than one example.
@@ -221,12 +221,12 @@ def _held_out(labels: Sequence[str], seed: int) -> list[int]:
 
 def _fitted(examples: ProbeExamples, strength: float) -> "LogisticRegression":
     check_probe_training_installed()
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  (an extra)
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (an extra)
 
     with warnings.catch_warnings():
-        # The weakest regularisations need not converge to be judged: stopping early is one too.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # The weakest regularisations need not converge to be judged: stopping early is one too. And
+        # few examples of many labels are what a few shots are, not a regression.
+        warnings.simplefilter("ignore", UserWarning)
         return LogisticRegression(C=strength, max_iter=_ITERATIONS).fit(
             examples.vectors, np.array(examples.labels)
         )

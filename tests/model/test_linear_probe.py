@@ -113,6 +113,14 @@ def test_one_example_of_each_label_makes_a_probe() -> None:
         classify(fresh.vectors, made.probe, threshold="auto")
 
 
+def test_many_labels_of_one_example_each_make_a_probe() -> None:
+    """As many labels as examples are no reason to warn."""
+    labels = tuple(f"label {number}" for number in range(40))
+    made = train_probe(ProbeExamples(np.eye(40, dtype=np.float32), labels), fingerprint="f")
+    found = classify(np.eye(40, dtype=np.float32), made.probe)
+    assert tuple(one.predictions[0].label for one in found) == labels
+
+
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
