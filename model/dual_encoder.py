@@ -17,6 +17,9 @@ from torch import Tensor, nn
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 MAXIMUM_LOGIT_SCALE = math.log(100)
 
+# Zhai et al., "Sigmoid Loss for Language Image Pre-Training", 2023, section 3.2.
+INITIAL_LOGIT_BIAS = -10.0
+
 
 class ResidualProjection(nn.Module):
     """Features to the shared space: a linear path and, starting at zero, a small network beside it.
@@ -41,7 +44,11 @@ class ResidualProjection(nn.Module):
 
 
 class DualEncoder(nn.Module):
-    """Images and texts to unit vectors whose inner products are cosines."""
+    """Images and texts to unit vectors whose inner products are cosines.
+
+    After training by the sigmoid loss (`is_sigmoid`) the probability that an image and a text
+    belong together is sigmoid(cosine * exp(logit_scale) + logit_bias); else `logit_bias` is None.
+    """
 
     def __init__(
         self,
@@ -49,6 +56,8 @@ class DualEncoder(nn.Module):
         image_projection: nn.Module,
         text_tower: nn.Module,
         text_projection: nn.Module,
+        *,
+        is_sigmoid: bool = False,
     ) -> None:
         super().__init__()
         self.image_tower = image_tower
@@ -56,6 +65,9 @@ class DualEncoder(nn.Module):
         self.text_tower = text_tower
         self.text_projection = text_projection
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
+        self.register_parameter(
+            "logit_bias", nn.Parameter(torch.tensor(INITIAL_LOGIT_BIAS)) if is_sigmoid else None
+        )
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) normalised pixels to (N, E) unit rows."""

@@ -14,6 +14,7 @@ from model.towers.efficientnet_lite import EfficientNetLite, EfficientNetLiteCon
 from model.towers.modified_resnet import ModifiedResNet, ModifiedResNetConfig
 from model.towers.text_transformer import TextTransformer, TextTransformerConfig
 from model.towers.vision_transformer import VisionTransformer, VisionTransformerConfig
+from model.transformers_architecture import TransformersArchitecture
 
 
 class Architecture(Protocol):
@@ -131,7 +132,8 @@ class ClipArchitecture:
 
 
 FAMILIES: Mapping[str, type[Architecture]] = {
-    architecture.family: architecture for architecture in (CompactArchitecture, ClipArchitecture)
+    architecture.family: architecture
+    for architecture in (CompactArchitecture, ClipArchitecture, TransformersArchitecture)
 }
 
 # EfficientNet-Lite was trained on (value - 127) / 128 of 8-bit values.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from model.checkpoints.assembling import assemble
 from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.dual_encoder_folder import dual_encoder_folder, read_dual_encoder_folder
 from model.checkpoints.open_clip_folder import CONFIG as OPEN_CLIP_CONFIG
 from model.checkpoints.open_clip_folder import WEIGHTS as OPEN_CLIP_WEIGHTS
 from model.checkpoints.open_clip_folder import read_open_clip_folder
@@ -28,17 +29,23 @@ def read_foreign(
     """A CLIP model of OpenAI's, OpenCLIP's or transformers' format; nothing in it is ever run.
 
     `source` is a file of weights or a folder of OpenCLIP's or transformers'; a file in such a
-    folder is read with its configuration. `architecture` is a name like OpenCLIP's, whose
-    "-quickgelu" tells the activation of weights that don't; `image_size` is another side of the
-    square input, to which positions are interpolated. Tensors are mapped from the file and keep
-    its precision.
+    folder is read with its configuration. Other dual encoders than CLIP are read from folders of
+    transformers, whose extra must be installed, and only as they are. `architecture` is a name
+    like OpenCLIP's, whose "-quickgelu" tells the activation of weights that don't; `image_size` is
+    another side of the square input, to which positions are interpolated. Tensors are
+    mapped from the file and keep its precision.
 
-    Raises CheckpointNotFound, CheckpointDamaged, CheckpointUnsupported, CheckpointMismatch.
+    Raises CheckpointNotFound, CheckpointDamaged, CheckpointUnsupported, CheckpointMismatch,
+    ExtraMissing.
     """
     source = source.absolute()
     try:
         if not source.exists():
             raise CheckpointNotFound(source)
+        if folder := dual_encoder_folder(source):
+            return read_dual_encoder_folder(
+                folder, is_as_stored=architecture is None and image_size is None
+            )
         weights, told = _of_folder(source) if source.is_dir() else _of_file(source)
     except OSError as error:
         found = error.strerror or "none"

@@ -4,6 +4,7 @@ Sources: transformers models/clip/configuration_clip.py (defaults of what config
 image_processing_clip.py.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _EPSILON = 1e-5
 # Written by old versions in place of the end token's id.
 _LEGACY_END_TOKEN = 2
 _FILTERS = {2: "bilinear", 3: "bicubic"}
+_RESCALE_FACTOR = 1 / 255
 
 
 def read_transformers_folder(folder: Path) -> tuple[Weights, Told]:
@@ -49,7 +51,7 @@ def read_transformers_folder(folder: Path) -> tuple[Weights, Told]:
         image_size=side(path, image.get("image_size", 224)),
         end_token=_end_token(path, text, tokenizer),
         tokenizer=tokenizer,
-        preprocessing=_preprocessing(folder),
+        preprocessing=preprocessing_of(*image_processor(folder)),
     )
     return read_weights_of(folder, WEIGHTS), told
 
@@ -90,8 +92,11 @@ def _end_token(
     return end
 
 
-def _preprocessing(folder: Path) -> Preprocessing:
-    """How the folder says that pictures are prepared, which is never guessed."""
+def image_processor(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """How the folder says that pictures are prepared, which is never guessed, and in which file.
+
+    Raises CheckpointDamaged where nothing says it.
+    """
     path = folder / _PREPROCESSOR
     values: Any = {}
     if path.is_file():
@@ -103,7 +108,7 @@ def _preprocessing(folder: Path) -> Preprocessing:
         raise CheckpointDamaged(
             folder, f"{_PREPROCESSOR}, which says how pictures are prepared", "no such file"
         )
-    return preprocessing_of(path, values)
+    return path, values
 
 
 def preprocessing_of(path: Path, values: dict[str, Any]) -> Preprocessing:
@@ -119,6 +124,9 @@ def preprocessing_of(path: Path, values: dict[str, Any]) -> Preprocessing:
     for name in ("do_resize", "do_rescale", "do_normalize"):
         if values.get(name, True) is not True:
             raise CheckpointUnsupported(path, f"{name} to be on", "it off")
+    factor = values.get("rescale_factor", _RESCALE_FACTOR)
+    if not isinstance(factor, int | float) or not math.isclose(factor, _RESCALE_FACTOR):
+        raise CheckpointUnsupported(path, "a rescale_factor of 1/255", repr(factor))
     if is_cropped and shortest is not None and side(path, shortest) != image_size:
         raise CheckpointUnsupported(
             path, "pictures resized to what is cropped", f"{shortest} and {image_size} pixels"

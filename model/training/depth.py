@@ -11,6 +11,7 @@ from torch import nn
 
 from model.dual_encoder import DualEncoder
 from model.errors import TrainingError
+from model.towers.adapted import AdaptedImageTower, AdaptedTextTower, adapted_stages
 from model.towers.bert import Bert
 from model.towers.efficientnet_lite import EfficientNetLite
 from model.towers.modified_resnet import ModifiedResNet
@@ -72,6 +73,8 @@ def blocks_of(tower: nn.Module) -> list[list[nn.Parameter]]:
             stem = [tower.conv1, tower.bn1, tower.conv2, tower.bn2, tower.conv3, tower.bn3]
             layers = (tower.layer1, tower.layer2, tower.layer3, tower.layer4)
             stages = [stem, *([block] for layer in layers for block in layer)]
+        case AdaptedImageTower() | AdaptedTextTower():
+            stages = adapted_stages(tower)
         case _:
             raise TrainingError(f"{type(tower).__name__} can't be trained by blocks.")
     blocks = [list(chain(*(module.parameters() for module in stage))) for stage in stages]
