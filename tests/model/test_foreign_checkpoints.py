@@ -1,6 +1,7 @@
 """Other people's CLIP files: the same numbers, whatever the format."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from model.checkpoints import (
     convert_checkpoint,
     read_checkpoint,
     read_foreign,
+    write_checkpoint,
 )
 from model.dual_encoder import DualEncoder
 from model.errors import CheckpointMismatch, CheckpointUnsupported
@@ -254,3 +256,19 @@ def test_resnets_compute_what_openais_code_computes(name: str) -> None:
     torch.testing.assert_close(F.normalize(embeddings), F.normalize(expected), atol=1e-4, rtol=0)
     # Pictures tell themselves apart by far more than the tolerance.
     assert (expected[0] - expected[1]).abs().max() > 0.01
+
+
+def test_a_model_that_learnt_on_keeps_its_activation(tmp_path: Path) -> None:
+    """Read from OpenAI's file, changed, written and read again, it embeds as it did before."""
+    path, out = tmp_path / "ViT.pt", tmp_path / "own.safetensors"
+    clip_files.write_script(clip_files.openai_names(clip_files.model(VIT).state_dict()), path)
+    convert_checkpoint(path, out)
+    checkpoint, _ = read_checkpoint(out)
+    model = build_model(checkpoint)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.encode_images(torch.ones(1, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    write_checkpoint(replace(checkpoint, tensors=model.state_dict()), out)
+    again, _ = read_checkpoint(out)
+    assert again.architecture == VIT
+    same_embeddings(build_model(again), model, 32, tolerance=1e-6)
