@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.byte_pairs import adopt_tokenizer, byte_pair_tokenizer, clip_tokenizer
 from model.errors import EmptyText
-from model.tokenizers import Tokenizer, TokenizerSettings
-from tests.model import tiny
+from model.tokenizers import Tokenizer, TokenizerSettings, pad
+from tests.model import clip_files, tiny
 
 START, END = 49_406, 49_407
 TOKENIZER = Tokenizer(clip_tokenizer(), context_length=77)
@@ -120,3 +121,17 @@ def test_a_definition_that_cannot_be_read_is_refused(definition: str) -> None:
     """A text that is no tokenizer is a ValueError."""
     with pytest.raises(ValueError, match="no tokenizer definition"):
         adopt_tokenizer(definition)
+
+
+def test_a_text_has_one_embedding_whichever_way_it_is_padded() -> None:
+    """Alone, beside a long text, and filled up with end tokens: the first end token is pooled."""
+    tokenizer = Tokenizer(clip_tokenizer(), context_length=16)
+    model = clip_files.model(clip_files.VIT)
+    alone, beside = (pad(tokenizer(texts)) for texts in (["wow!!!"], ["wow!!!", "red car " * 20]))
+    filled = torch.full((1, 16), END)
+    filled[:, : alone[0].shape[1]] = alone[0]
+    with torch.inference_mode():
+        expected = model.encode_texts(*alone)
+        for ids, is_token in (beside, (filled, torch.ones_like(filled, dtype=torch.bool))):
+            found = model.encode_texts(ids, is_token)[:1]
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
