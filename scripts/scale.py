@@ -31,13 +31,14 @@ class Figures:
     embed_a_second_a_core: float = 34.0
     # Not measured here: set it to what your GPU does with your model.
     embed_a_second_a_gpu: float = 2_000.0
-    # A photo as phones write them; thumbnails are 256 pixels WebP.
+    # A photo as phones write them; thumbnails are WebP of 320 pixels.
     file_bytes: int = 3_000_000
-    thumbnail_bytes: int = 12_000
-    # Rows of an image, its tags and its embedding with their indexes, without the vector itself.
-    row_bytes: int = 1_200
-    # Of the `ivf` index beyond the float16 vector: 4-bit codes, list entry, number, scale.
-    index_bytes_beyond_vector: int = 96
+    thumbnail_bytes: int = 11_000
+    # PostgreSQL: an image with two tags, a caption and a path, its embedding and its change, all
+    # with their indexes, but without the vector itself.
+    row_bytes: int = 1_400
+    # Of the `ivf` index beyond the float16 vector: the growth of the process at a million images.
+    index_bytes_beyond_vector: int = 200
     # Milvus: DiskANN or IVF with 4-bit codes keeps about this much a vector in memory.
     milvus_memory_bytes: int = 128
     machine_memory_bytes: int = 256_000_000_000
