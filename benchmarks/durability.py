@@ -280,7 +280,9 @@ def main() -> None:
         {"measure": "broken promises", "value": len(broken)},
         {"measure": "seconds a round", "value": seconds / max(1, options.rounds)},
     ]
-    publish("durability", rows, seed=options.seed, model="stand-in")
+    is_postgresql = (options.database_url or "").startswith("postgresql")
+    name = "durability_postgresql" if is_postgresql else "durability"
+    publish(name, rows, seed=options.seed, model="stand-in")
     if broken:
         sys.exit("\n".join(broken[:50]))
 
