@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_lookalike"
 LARGE = (".safetensors", ".bin", ".pt")
+
+
+@lru_cache
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass
@@ -34,9 +40,8 @@ class Repository:
     @property
     def commit(self) -> str:
         """Changes when a file does."""
-        names = sorted(self.files)
-        content = b"".join(name.encode() + self.files[name] for name in names)
-        return hashlib.sha1(content).hexdigest()
+        lines = [f"{name} {_digest(self.files[name])}" for name in sorted(self.files)]
+        return hashlib.sha1("\n".join(lines).encode()).hexdigest()
 
 
 @dataclass
@@ -116,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository is None:
             return
         siblings = [
-            {"rfilename": file, "size": len(content), "blobId": hashlib.sha1(content).hexdigest()}
+            {"rfilename": file, "size": len(content), "blobId": _digest(content)}
             for file, content in repository.files.items()
         ]
         body = {"id": name, "modelId": name, "sha": repository.commit, "siblings": siblings}
@@ -133,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
             return
         content = repository.files[file]
-        etag = hashlib.sha256(content).hexdigest()
+        etag = _digest(content)
         headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{etag}"'}
         if file.endswith(LARGE):
             headers |= {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(content))}
@@ -146,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _store(self, name: str, file: str) -> None:
         content = self.served.repositories[name].files[file]
         start = 0
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{_digest(content)}"', "Accept-Ranges": "bytes"}
         if asked := self.headers.get("Range"):
             start = int(asked.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
