@@ -45,15 +45,17 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", default="compact")
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=300)
     options = parser.parse_args()
-    images, _ = embedded(options.data, "compact", options.work, 15_000)
+    images, _ = embedded(options.data, options.model, options.work, 15_000)
     on = surface(images, options.work)
     vectors = extended(on, options.count, options.work / f"vectors-{options.count}.npy")
     texts = iter(np.random.default_rng(4).permutation(sorted(set(captions(options.data)))).tolist())
     rows: list[dict[str, Any]] = []
-    settings = Settings(data_dir=options.work / f"store-{options.count}", database_url=None)
+    folder = options.work / f"store-{options.count}"
+    settings = Settings(data_dir=folder, database_url=None, model=options.model)
     with open_services(settings) as services:
         _fill(services, vectors)
         for clients in CLIENTS:
@@ -66,7 +68,8 @@ def main() -> None:
             for snapshot in settings.index_dir.iterdir():
                 snapshot.unlink()
         began = time.perf_counter()
-        with running(settings.data_dir, BEHOLDER_WORKER="false") as server:
+        told = {"BEHOLDER_WORKER": "false", "BEHOLDER_MODEL": options.model}
+        with running(settings.data_dir, **told) as server:
             httpx.get(f"{server.url}/v1/search", params={"text": "a dog"}).raise_for_status()
             starts.append({"from": way, "first answer s": time.perf_counter() - began})
             for clients in CLIENTS if way == "snapshot" else ():

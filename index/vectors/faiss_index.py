@@ -27,7 +27,7 @@ from index.vectors.flat_scan import FlatScan
 from index.vectors.read_write_lock import ReadWriteLock
 from index.vectors.rows import Rows
 from index.vectors.state import Built, State
-from index.vectors.structure import Structure
+from index.vectors.structure import Structure, faiss_threads
 
 # Until it is measured: so many rows are scanned in about five milliseconds.
 SCANNED_ROWS = 40_000
@@ -206,7 +206,9 @@ class FaissIndex:
         # A structure can't change a code in place: the old row stays behind, and is not found.
         self._rows.remove(numbers, keep_places=True)
         self._rows.append(numbers, stored)
-        self._structure.add(stored.astype(np.float32))
+        # Threads that wait for one another beside searches on every core wait for milliseconds.
+        with faiss_threads(1):
+            self._structure.add(stored.astype(np.float32))
 
     def _exact(
         self, queries: Vectors, k: int, rows: NDArray[np.int64] | None

@@ -60,37 +60,22 @@ class FlatScan:
         scanner.set_query(faiss.swig_ptr(query))
         products = np.full(k, -np.inf, dtype=np.float32)
         found = np.full(k, -1, dtype=np.int64)
-        if rows is None:
+        # Whatever is better goes into the heap that these two are.
+        heap = faiss.swig_ptr(products), faiss.swig_ptr(found), k
+        if rows is None and len(stored):
             rows = np.arange(len(stored), dtype=np.int64)
-            self._scan(scanner, stored, rows, products, found)
-        else:
+            codes = faiss.swig_ptr(stored.view(np.uint8))
+            scanner.scan_codes(len(rows), codes, faiss.swig_ptr(rows), *heap)
+        elif rows is not None:
+            memory = self._gathering()
+            codes = faiss.swig_ptr(memory.view(np.uint8))
             for start in range(0, len(rows), ROWS_GATHERED):
                 block = rows[start : start + ROWS_GATHERED]
                 # "clip" since numpy, to raise for a row that is not there, would copy once more.
-                codes = np.take(stored, block, axis=0, out=self._gathered(len(block)), mode="clip")
-                self._scan(scanner, codes, block, products, found)
+                np.take(stored, block, axis=0, out=memory[: len(block)], mode="clip")
+                scanner.scan_codes(len(block), codes, faiss.swig_ptr(block), *heap)
         order = np.argsort(-products, kind="stable")
         return found[order], products[order]
-
-    def _scan(
-        self,
-        scanner: Any,
-        codes: NDArray[np.float16],
-        rows: NDArray[np.int64],
-        products: NDArray[np.float32],
-        found: NDArray[np.int64],
-    ) -> None:
-        """Let better rows into the heap that `products` and `found` are."""
-        if len(rows) == 0:
-            return
-        scanner.scan_codes(
-            len(rows),
-            faiss.swig_ptr(codes.view(np.uint8)),
-            faiss.swig_ptr(rows),
-            faiss.swig_ptr(products),
-            faiss.swig_ptr(found),
-            len(found),
-        )
 
     def _scanner(self) -> Any:
         scanner = getattr(self._own, "scanner", None)
@@ -106,13 +91,13 @@ class FlatScan:
             self._own.scanner = scanner
         return scanner
 
-    def _gathered(self, count: int) -> NDArray[np.float16]:
-        """Memory of this thread for gathered rows (count, D)."""
+    def _gathering(self) -> NDArray[np.float16]:
+        """Memory of this thread for rows that are gathered."""
         memory: NDArray[np.float16] | None = getattr(self._own, "memory", None)
         if memory is None:
             memory = np.empty((ROWS_GATHERED, self._dimension), dtype=np.float16)
             self._own.memory = memory
-        return memory[:count]
+        return memory
 
 
 def _multiplied(

@@ -42,7 +42,8 @@ class Rows:
     def find(self, numbers: Numbers) -> NDArray[np.int64]:
         """The rows of those of these images that are here, ascending, each once."""
         rows = self._rows_of(numbers)
-        rows = rows[rows != NO_ROW]
+        if rows.min(initial=0) == NO_ROW:
+            rows = rows[rows != NO_ROW]
         # Numbers come ascending, and rows mostly in their order.
         is_ascending = bool((rows[1:] > rows[:-1]).all())
         return rows if is_ascending else np.unique(rows)

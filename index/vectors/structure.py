@@ -7,7 +7,8 @@ to bring the true neighbours among the proposals.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -102,7 +103,9 @@ class Structure:
         They lie as far away as the k / share nearest of all rows do, so as many lists are visited
         or candidates kept as for those.
         """
-        probes = self._tuned_for(math.ceil(k / share)).probes
+        wide = self._tuned_for(math.ceil(k / share))
+        # A graph search keeps at least as many candidates as it proposes.
+        probes = wide.probes if self.recipe.family == "ivf" else max(wide.probes, wide.depth)
         return Effort(k, probes, self._tuned_for(k).depth)
 
     def _tuned_for(self, k: int) -> Effort:
@@ -147,3 +150,14 @@ class Structure:
         """What to show: the factory string and the effort for ten neighbours."""
         effort = asdict(self.effort(10)) if self.efforts else {}
         return {"factory": self.recipe.factory, **effort}
+
+
+@contextmanager
+def faiss_threads(threads: int) -> Iterator[None]:
+    """OpenMP's threads of FAISS, for what the calling thread does in the block."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

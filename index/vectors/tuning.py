@@ -14,19 +14,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-import faiss
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from index.vectors.base import NO_NUMBER, Measured, Vectors
 from index.vectors.faiss_index import FaissIndex
-from index.vectors.structure import Effort, Recipe, Structure
+from index.vectors.structure import Effort, Recipe, Structure, faiss_threads
 
 log = structlog.get_logger()
 
@@ -204,7 +202,7 @@ class _Work:
         """The family built, with the least efforts that reach the recall."""
         index = self.index
         began = time.monotonic()
-        with _faiss_threads(self.threads):
+        with faiss_threads(self.threads):
             structure = Structure.trained(recipe, _sample(index, recipe.training_vectors))
             for block in index.blocks():
                 self._check()
@@ -316,7 +314,7 @@ def _sample(index: FaissIndex, count: int) -> Vectors:
 
 def _median_seconds(ask: Callable[[Vectors], Any], queries: Iterable[Vectors]) -> float:
     took: list[float] = []
-    with _faiss_threads(1):
+    with faiss_threads(1):
         for query in queries:
             began = time.perf_counter()
             ask(query[None])
@@ -326,14 +324,3 @@ def _median_seconds(ask: Callable[[Vectors], Any], queries: Iterable[Vectors]) -
 
 def _unmeasured() -> Measured:
     return Measured(0, 0, 0, 0, 0, 0, 0, datetime.now(UTC))
-
-
-@contextmanager
-def _faiss_threads(threads: int) -> Iterator[None]:
-    """OpenMP's threads of FAISS, for what the calling thread does in the block."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

@@ -71,7 +71,7 @@ def test_exact_search_stays_while_it_is_fast_enough(index: FaissIndex) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 39, 1_000])
-@pytest.mark.parametrize("kind", ["auto", "ivf"])
+@pytest.mark.parametrize("kind", ["auto", "ivf", "hnsw"])
 def test_small_stores_are_searched_exactly_whatever_is_asked(size: int, kind: str) -> None:
     """Too few vectors to learn from are no error: the search stays exact."""
     index = FaissIndex(DIMENSION)
@@ -96,6 +96,20 @@ def test_changes_after_tuning_are_found_and_forgotten(index: FaissIndex) -> None
     assert COUNT not in index.search(fresh, 50).numbers
     assert len(index) == COUNT + 1
     assert index.describe().removed == 2
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_a_filter_lowers_no_recall(index: FaissIndex, kind: str, share: float) -> None:
+    """The best of a few allowed images lie farther away than the best of all, and are found."""
+    tune(index, IndexGoals(0.95, AT_ONCE, kind, fewest_vectors=1_000), neighbourly(100, 2))  # type: ignore[arg-type]
+    allowed = np.sort(np.random.default_rng(8).permutation(COUNT)[: int(share * COUNT)])
+    queries = neighbourly(100, 9)
+    assert index.describe().parameters["scanned_rows"] == 0, "the structure answers"
+    found = index.search(queries, 10, allowed)
+    best = np.sort(queries @ index.vectors(allowed).T, axis=1)[:, ::-1][:, :10]
+    assert np.isin(found.numbers, allowed).all()
+    assert (found.scores >= best[:, -1:] - 1e-5).mean() >= 0.93
 
 
 def test_tuning_stops_when_asked(index: FaissIndex) -> None:

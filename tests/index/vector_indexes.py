@@ -80,14 +80,18 @@ def assert_equals_brute_force(
     """Numbers and scores are those of brute force over `expected`; the order of ties is free."""
     selector = None if allowed is None else np.array(sorted(allowed), dtype=np.int64)
     found = index.search(queries, k, selector)
-    numbers = [n for n in expected if allowed is None or n in allowed]
+    numbers = np.array([n for n in expected if allowed is None or n in allowed], dtype=np.int64)
+    vectors = np.array([expected[n] for n in numbers.tolist()]).reshape(-1, queries.shape[1])
+    products = queries @ vectors.T
+    width = min(k, len(numbers))
     assert found.numbers.shape == found.scores.shape == (len(queries), k)
+    assert (found.numbers[:, width:] == -1).all()
     for row, query in enumerate(queries):
-        best = sorted((float(expected[n] @ query) for n in numbers), reverse=True)[:k]
-        shown = found.numbers[row][found.numbers[row] >= 0].tolist()
-        assert len(shown) == len(set(shown)) == min(k, len(numbers))
-        assert set(shown) <= set(numbers)
+        shown = found.numbers[row, :width]
+        assert np.isin(shown, numbers).all()
+        assert len(np.unique(shown)) == width
         # Ties are compared by score: the order among equals is not promised.
-        scores = found.scores[row][: len(shown)]
-        np.testing.assert_allclose(scores, best, atol=1e-5)
-        np.testing.assert_allclose(scores, [expected[n] @ query for n in shown], atol=1e-5)
+        scores = found.scores[row, :width]
+        np.testing.assert_allclose(scores, np.sort(products[row])[::-1][:width], atol=1e-5)
+        own = [float(expected[n] @ query) for n in shown.tolist()]
+        np.testing.assert_allclose(scores, own, atol=1e-5)
