@@ -189,7 +189,7 @@ def test_keyboard_alone_searches_opens_steps_and_returns(visit: Visit) -> None:
 def test_everything_is_reached_and_named_by_tab(visit: Visit) -> None:
     """Tab walks from the skip link over the header into the grid, and each stop has a name."""
     names = []
-    for _ in range(9):
+    for _ in range(10):
         visit.page.keyboard.press("Tab")
         name = visit.page.evaluate(
             "document.activeElement.ariaLabel || document.activeElement.textContent.trim()"

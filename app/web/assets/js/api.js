@@ -11,7 +11,8 @@
  *   collection: string, created_at: string, urls: ImageAddresses,
  * }} Image
  * @typedef {{items: Image[], next_cursor: string | null, total: number}} ImagePage
- * @typedef {{hits: {image: Image, score: number}[], next_cursor: string | null, warnings: string[],
+ * @typedef {{image: Image, score: number, copies: {image: Image, score: number}[]}} Hit
+ * @typedef {{hits: Hit[], next_cursor: string | null, warnings: string[],
  *   took_ms: {total: number}}} SearchResult
  * @typedef {{name: string, images: number, searched_by_default: boolean}} Collection
  * @typedef {{text?: string, image_id?: string, image?: string, weight: number}} QueryPart
@@ -119,16 +120,17 @@ export const json = (method, body) => ({
 export const listImages = ({ signal, ...page }) => ask(address("v1/images", page), { signal });
 
 /**
- * @param {{query: QueryPart[], collections: readonly string[], minScore: number | null, cursor: string | null,
- *   limit: number, signal: AbortSignal}} search
+ * @param {{query: QueryPart[], collections: readonly string[], minScore: number | null, isStacked: boolean,
+ *   cursor: string | null, limit: number, signal: AbortSignal}} search
  * @returns {Promise<SearchResult>}
  */
-export function search({ query, collections, minScore, cursor, limit, signal }) {
+export function search({ query, collections, minScore, isStacked, cursor, limit, signal }) {
   const body = {
     query,
     limit,
     ...(cursor !== null && { cursor }),
     ...(minScore !== null && { min_score: minScore }),
+    ...(isStacked && { group_duplicates: true }),
     ...(collections.length > 0 && { collection: collections }),
   };
   return ask(address("v1/search"), { ...json("POST", body), signal });

@@ -6,12 +6,12 @@ import "./image_facts.js";
 
 /**
  * @typedef {import("./api.js").Image} Image
- * @typedef {{score: number | undefined, hasPrevious: boolean, hasNext: boolean}} Surroundings what its list knows
+ * @typedef {{score: number | undefined, copies: Image[], hasPrevious: boolean, hasNext: boolean}} Surroundings what its list knows
  */
 
 /**
  * Announces `close`, `step` with -1 or 1 as `detail`, and `like` and `delete` with the image as `detail`;
- * `edited` and `problem` come from the facts beside the picture.
+ * `open` with the id of a copy; `edited` and `problem` come from the facts beside the picture.
  * While it is shown, the rest of the page is inert, save the messages and uploads beside it.
  */
 export class ImageDetail extends HTMLElement {
@@ -33,6 +33,13 @@ export class ImageDetail extends HTMLElement {
   #title = element("h2", { id: "detail-title", tabindex: -1 });
   /** @type {import("./image_facts.js").ImageFacts} */
   #facts = element("image-facts");
+  #copies = element("ul", { class: "stack-list" });
+  #stack = element(
+    "section",
+    { class: "stack-of", hidden: true, "aria-label": "The same picture" },
+    element("h3", {}, "The same picture"),
+    this.#copies,
+  );
   #problem = element("div", { class: "detail-problem", role: "alert", hidden: true });
   #previous = iconButton("previous", "Previous image (left arrow)", () => this.#step(-1), {
     class: "button step previous",
@@ -72,7 +79,7 @@ export class ImageDetail extends HTMLElement {
         this.#stage,
         this.#next,
       ),
-      element("aside", { class: "about" }, this.#problem, this.#title, this.#facts),
+      element("aside", { class: "about" }, this.#problem, this.#title, this.#facts, this.#stack),
     );
     this.addEventListener("keydown", (event) => this.#onKey(event));
     this.#picture.addEventListener("error", () => this.#showBroken(true));
@@ -107,12 +114,33 @@ export class ImageDetail extends HTMLElement {
   }
 
   /** The list around the image has changed. @param {Surroundings} surroundings */
-  surround({ score, hasPrevious, hasNext }) {
+  surround({ score, copies, hasPrevious, hasNext }) {
     this.#previous.hidden = !hasPrevious;
     this.#next.hidden = !hasNext;
+    this.#stack.hidden = copies.length === 0;
+    this.#copies.replaceChildren(...copies.map((copy) => this.#copyRow(copy)));
     if (score === this.#score) return;
     this.#score = score;
     if (this.#image) this.#facts.show(this.#image, score);
+  }
+
+  /** @param {Image} copy */
+  #copyRow(copy) {
+    const open = () => {
+      // The button goes, and keys with it.
+      this.#title.focus({ preventScroll: true });
+      this.dispatchEvent(new CustomEvent("open", { detail: copy.id }));
+    };
+    return element(
+      "li",
+      {},
+      element(
+        "button",
+        { type: "button", onclick: open },
+        element("img", { src: thumbnailAddress(copy.id, 100), alt: "", width: 48, height: 48, loading: "lazy" }),
+        element("span", {}, `${copy.filename}, ${copy.width} × ${copy.height}`),
+      ),
+    );
   }
 
   /** The image changed, here or elsewhere. @param {Image} image */
@@ -212,10 +240,8 @@ export class ImageDetail extends HTMLElement {
 
 /** @param {boolean} isInert whether the page behind the detail view can be reached */
 function setInert(isInert) {
-  for (const id of ["top", "main"]) {
-    const part = document.getElementById(id);
-    if (part) part.inert = isInert;
-  }
+  for (const part of document.querySelectorAll("#top, #main, models-view, copies-view"))
+    /** @type {HTMLElement} */ (part).inert = isInert;
   document.documentElement.classList.toggle("detail-open", isInert);
 }
 

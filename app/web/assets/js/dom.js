@@ -38,6 +38,7 @@ const ICONS = {
   check: "M5 12.5l4.5 4.5L19 7.5",
   warning: "M12 4L2.5 20h19ZM12 10v4.5M12 17.5h.01",
   down: "M6 9l6 6 6-6",
+  copies: "M9 9h11v11H9ZM15 9V4H4v11h5",
 };
 
 /**
@@ -82,4 +83,18 @@ export function isEditing(target) {
   return (
     target instanceof HTMLElement && (target.isContentEditable || target.matches("textarea, select, input"))
   );
+}
+
+/**
+ * Makes `nodes` the children of `parent` in this order, without touching one that is in its place, which would take the
+ * focus from it.
+ * @param {HTMLElement} parent
+ * @param {HTMLElement[]} nodes
+ */
+export function put(parent, nodes) {
+  const wanted = new Set(/** @type {Element[]} */ (nodes));
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, at) => {
+    if (parent.children[at] !== node) parent.insertBefore(node, parent.children[at] ?? null);
+  });
 }

@@ -24,12 +24,14 @@ export class ImageGrid extends HTMLElement {
   #scores = new Map();
   /** @type {(id: string) => string} */
   #addressOf = () => "";
+  /** @type {(id: string) => number} how many more images of the same picture there are */
+  #copiesOf = () => 0;
   /** @type {import("./layout.js").Row[]} */
   #rows = [];
   #width = 0;
   /** @type {Map<number, HTMLElement>} row index to element */
   #rowElements = new Map();
-  /** @type {Map<string, {tile: HTMLElement, image: Image}>} by id */
+  /** @type {Map<string, {tile: HTMLElement, image: Image, copies: number}>} by id */
   #tiles = new Map();
   #isScheduled = false;
   #hadFocus = false;
@@ -66,9 +68,9 @@ export class ImageGrid extends HTMLElement {
   /**
    * Shows a list, keeping whatever of it is on screen already.
    * @param {Image[]} images
-   * @param {{scores: Map<string, number>, addressOf: (id: string) => string}} facts
+   * @param {{scores: Map<string, number>, addressOf: (id: string) => string, copiesOf: (id: string) => number}} facts
    */
-  show(images, { scores, addressOf }) {
+  show(images, { scores, addressOf, copiesOf }) {
     const isSameList = scores === this.#scores;
     const before = this.#indexes.get(this.#current ?? "");
     const { place } = this;
@@ -77,6 +79,7 @@ export class ImageGrid extends HTMLElement {
     this.#scores = scores;
     this.#images = images;
     this.#addressOf = addressOf;
+    this.#copiesOf = copiesOf;
     this.#indexes = new Map(images.map((image, index) => [image.id, index]));
     this.hidden = images.length === 0;
     if (this.#current !== null && !this.#indexes.has(this.#current)) {
@@ -165,7 +168,11 @@ export class ImageGrid extends HTMLElement {
 
   #lay() {
     this.#width = this.clientWidth;
-    if (this.#width === 0) return;
+    if (this.#width === 0) {
+      // Another view is shown; rows of images that are gone by then would be asked for.
+      this.#rows = [];
+      return;
+    }
     const targetHeight = Math.max(112, Math.min(232, this.#width / 5));
     const ratios = this.#images.map((image) => image.width / image.height);
     const { rows, height } = justify(ratios, { width: this.#width, targetHeight, gap: GAP });
@@ -240,9 +247,11 @@ export class ImageGrid extends HTMLElement {
   /** @param {Image} image @returns {HTMLElement} its element; a new one when the image has changed */
   #tileOf(image) {
     const known = this.#tiles.get(image.id);
-    if (known?.image === image) return known.tile;
-    const tile = createTile(image, { score: this.#scores.get(image.id), address: this.#addressOf(image.id) });
-    this.#tiles.set(image.id, { tile, image });
+    const copies = this.#copiesOf(image.id);
+    if (known?.image === image && known.copies === copies) return known.tile;
+    const facts = { score: this.#scores.get(image.id), address: this.#addressOf(image.id), copies };
+    const tile = createTile(image, facts);
+    this.#tiles.set(image.id, { tile, image, copies });
     if (image.id === this.#current) tile.querySelector("a")?.setAttribute("tabindex", "0");
     return tile;
   }

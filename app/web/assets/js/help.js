@@ -11,7 +11,9 @@ const KEYS = [
   [["←", "→"], "Previous and next, in the open image"],
   [["L"], "More like this"],
   [["Del"], "Delete"],
-  [["Ctrl", "Z"], "Undo a deletion"],
+  [["K"], "Among copies: keep them all"],
+  [["O"], "Among copies: keep only this one"],
+  [["Ctrl", "Z"], "Undo a deletion or a decision"],
   [["Esc"], "Close"],
   [["?"], "This help"],
 ];

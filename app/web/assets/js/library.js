@@ -7,7 +7,10 @@ import { Results } from "./results.js";
 /** How many lists are kept for going back to; older ones are asked for again. */
 const KEPT_LISTS = 12;
 
-/** Announces `change` with the image as `detail` when an image's own data changed. */
+/**
+ * Announces `change` with the image as `detail` when an image's own data changed, `hidden` when images went out of
+ * sight or came back, and `forgotten` with the id as `detail` when one is gone for good.
+ */
 export class Library extends EventTarget {
   /** @type {Map<string, Results>} the most recently shown last */
   #lists = new Map();
@@ -34,7 +37,7 @@ export class Library extends EventTarget {
   /** @param {string} id @returns {Image | undefined} what the lists know of it */
   find(id) {
     for (const list of this.#lists.values()) {
-      const image = list.images.find((each) => each.id === id);
+      const image = list.images.find((each) => each.id === id) ?? list.stackOf(id).find((each) => each.id === id);
       if (image) return image;
     }
     return undefined;
@@ -53,19 +56,25 @@ export class Library extends EventTarget {
   /** @param {string} id */
   hide(id) {
     this.#hidden.add(id);
-    for (const list of this.#lists.values()) list.refresh();
+    this.#refresh();
   }
 
   /** @param {string[]} ids back at their places in every list */
   unhide(ids) {
     for (const id of ids) this.#hidden.delete(id);
+    this.#refresh();
+  }
+
+  #refresh() {
     for (const list of this.#lists.values()) list.refresh();
+    this.dispatchEvent(new Event("hidden"));
   }
 
   /** @param {string} id gone from the service too */
   forget(id) {
     for (const list of this.#lists.values()) list.forget(id);
     this.#hidden.delete(id);
+    this.dispatchEvent(new CustomEvent("forgotten", { detail: id }));
   }
 
   /** @param {Image[]} images just uploaded, the newest last */

@@ -1,5 +1,7 @@
 /** Wires the page: the store says what to show, the views show it and say what is wanted. */
 
+import "./copies_view.js";
+import { wireCopies } from "./copies_wiring.js";
 import { Deletions } from "./deletions.js";
 import "./detail.js";
 import { isEditing } from "./dom.js";
@@ -7,6 +9,7 @@ import "./dropping.js";
 import "./grid.js";
 import "./help.js";
 import "./job_pill.js";
+import { Keepings } from "./keepings.js";
 import { Library } from "./library.js";
 import "./models_view.js";
 import "./notices.js";
@@ -44,12 +47,18 @@ const notices = find("notice-stack");
 const veil = find("drop-veil");
 /** @type {import("./models_view.js").ModelsView} */
 const models = find("models-view");
+/** @type {import("./copies_view.js").CopiesView} */
+const copies = find("copies-view");
 /** @type {import("./help.js").HelpDialog} */
 const help = find("help-dialog");
 
 const store = new Store();
 const library = new Library();
 const deletions = new Deletions(library, notices);
+const keepings = new Keepings(notices);
+/** @type {Deletions | Keepings} what was done last, to be undone first */
+let latest = deletions;
+for (const each of [deletions, keepings]) each.addEventListener("added", () => (latest = each));
 const uploads = new Uploads();
 
 /** @type {Results} the list of the present address */
@@ -80,7 +89,11 @@ function drawList() {
   drawBar();
   if (isWaiting && shown !== null) return;
   end.show(results);
-  grid.show(results.images, { scores: results.scores, addressOf: (id) => store.addressOf(id) });
+  grid.show(results.images, {
+    scores: results.scores,
+    addressOf: (id) => store.addressOf(id),
+    copiesOf: (id) => Math.max(0, results.stackOf(id).length - 1),
+  });
   if (isArriving && !isWaiting) {
     shown = results;
     grid.restore(store.place);
@@ -91,18 +104,23 @@ function drawList() {
 }
 
 function showView() {
-  find("#main").hidden = store.isModels;
-  find("#models").setAttribute("aria-expanded", String(store.isModels));
-  if (store.isModels) {
-    document.title = "Models – Beholder";
-    window.scrollTo(0, 0);
-    models.show();
-  } else if (models.isShown) {
-    models.hide();
+  find("#main").hidden = store.view !== null;
+  find("#models").setAttribute("aria-expanded", String(store.view === "models"));
+  find("#copies").setAttribute("aria-expanded", String(store.view === "copies"));
+  const left = models.isShown ? "#models" : copies.isShown ? "#copies" : null;
+  if (store.view !== "models") models.hide();
+  if (store.view !== "copies") copies.hide();
+  if (store.view === null) {
+    if (left === null) return;
     showList();
     if (shown === results) grid.restore(store.place);
-    find("#models").focus({ preventScroll: true });
+    find(left).focus({ preventScroll: true });
+    return;
   }
+  window.scrollTo(0, 0);
+  document.title = `${store.view === "models" ? "Models" : "Copies"} – Beholder`;
+  if (store.view === "models") models.show();
+  else copies.show(store.copies);
 }
 
 function drawBar() {
@@ -121,31 +139,38 @@ function showOpen() {
   drawBar();
   if (id === null) {
     detail.hide();
-    if (grid.current !== null) grid.focusImage(grid.current, { reveal: "if-gone" });
+    if (store.view === "copies") copies.returnFocus();
+    else if (grid.current !== null) grid.focusImage(grid.current, { reveal: "if-gone" });
     if (results === shown) store.keepPlace(grid.place);
   } else if (library.isHidden(id)) {
     store.closeImage();
   } else {
-    detail.show(id, library.find(id), surroundings(id));
-    if (indexOf(id) !== -1) grid.focusImage(id, { focus: false, reveal: "if-gone" });
+    detail.show(id, library.find(id) ?? listed(id).find((image) => image.id === id), surroundings(id));
+    if (store.view === "copies") copies.moveTo(id);
+    else if (indexOf(id) !== -1) grid.focusImage(id, { focus: false, reveal: "if-gone" });
   }
 }
 
+/** What an image stands among, which the detail view steps through. @param {string} id */
+const listed = (id) => (store.view === "copies" ? copies.imagesAround(id) : results.images);
+
 /** @param {string} id */
-const indexOf = (id) => results.images.findIndex((image) => image.id === id);
+const indexOf = (id) => listed(id).findIndex((image) => image.id === id);
 
 /** @param {string} id */
 function surroundings(id) {
   const index = indexOf(id);
-  const hasNext = index !== -1 && index < results.images.length - 1;
-  return { score: results.scores.get(id), hasPrevious: index > 0, hasNext };
+  const hasNext = index !== -1 && index < listed(id).length - 1;
+  const copies = store.view === null ? results.stackOf(id).filter((image) => image.id !== id) : [];
+  return { score: results.scores.get(id), copies, hasPrevious: index > 0, hasNext };
 }
 
 /** @param {Image} image */
 function remove(image) {
   // The viewer moves on to the next image, or to the one before when it was the last.
+  const images = listed(image.id);
   const index = indexOf(image.id);
-  const next = results.images[index + 1] ?? results.images[index - 1];
+  const next = images[index + 1] ?? images[index - 1];
   const wasOpen = store.open === image.id;
   deletions.remove(image);
   if (!wasOpen) return;
@@ -202,10 +227,12 @@ end.addEventListener("everywhere", () => store.search(store.query.with({ collect
 end.addEventListener("add", () => chooseFiles());
 
 detail.addEventListener("close", () => store.closeImage());
+detail.addEventListener("open", (event) => store.openImage(detailOf(event)));
 detail.addEventListener("like", (event) => store.search(store.query.like(detailOf(event).id)));
 detail.addEventListener("delete", (event) => remove(detailOf(event)));
 detail.addEventListener("step", (event) => {
-  const image = results.images[indexOf(store.open ?? "") + detailOf(event)];
+  const open = store.open ?? "";
+  const image = listed(open)[indexOf(open) + detailOf(event)];
   if (image) store.openImage(image.id);
 });
 detail.addEventListener("edited", (event) => library.replace(detailOf(event)));
@@ -213,7 +240,9 @@ detail.addEventListener("problem", (event) => notices.showProblem(detailOf(event
 library.addEventListener("change", (event) => detail.update(detailOf(event)));
 deletions.addEventListener("undone", (event) => {
   const [id] = detailOf(event);
-  if (store.open === null) grid.focusImage(id);
+  if (store.open !== null) return;
+  if (store.view === "copies") copies.goTo(id);
+  else grid.focusImage(id);
 });
 
 veil.addEventListener("upload", (event) => upload(detailOf(event)));
@@ -250,14 +279,17 @@ fileInput.addEventListener("change", () => {
 const chooseFiles = () => fileInput.click();
 
 find("#add").addEventListener("click", chooseFiles);
-find("#models").addEventListener("click", () => (store.isModels ? store.closeModels() : store.showModels()));
-find("job-pill").addEventListener("click", () => store.showModels());
-models.addEventListener("close", () => store.closeModels());
+for (const view of /** @type {const} */ (["models", "copies"])) {
+  find(`#${view}`).addEventListener("click", () => (store.view === view ? store.closeView() : store.showView(view)));
+}
+find("job-pill").addEventListener("click", () => store.showView("models"));
+models.addEventListener("close", () => store.closeView());
 models.addEventListener("notice", (event) => notices.show(detailOf(event)));
 models.addEventListener("problem", (event) => {
   const { problem, what } = detailOf(event);
   notices.showProblem(problem, what);
 });
+wireCopies(copies, { store, library, keepings, notices, remove });
 find("#keys").addEventListener("click", () => help.show());
 find("#home").addEventListener("click", (/** @type {MouseEvent} */ event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -271,7 +303,7 @@ find(".skip").addEventListener("click", (/** @type {Event} */ event) => {
 
 document.addEventListener("keydown", (event) => {
   if (isEditing(event.target) || event.altKey) return;
-  if ((event.ctrlKey || event.metaKey) && event.key === "z") deletions.undo();
+  if ((event.ctrlKey || event.metaKey) && event.key === "z") latest.undo();
   else if (event.ctrlKey || event.metaKey) return;
   else if (event.key === "/" && !detail.isShown) searchBox.focusInput();
   else if (event.key === "?") help.show();

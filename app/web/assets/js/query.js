@@ -4,7 +4,7 @@
  * A picture in a query: one of the library by its id, or one the user brought, kept by this tab under a key.
  * @typedef {{kind: "like" | "picture", value: string, weight: number}} QueryPicture
  * @typedef {{text: string, textWeight: number, without: string, pictures: readonly QueryPicture[],
- *   minScore: number | null, collections: readonly string[]}} QueryFields
+ *   minScore: number | null, collections: readonly string[], isStacked: boolean}} QueryFields
  */
 
 /** How strongly "without …" pushes away. At -1 what is avoided drowns what is wanted. */
@@ -20,6 +20,7 @@ export class Query {
     pictures = [],
     minScore = null,
     collections = [],
+    isStacked = false,
   } = {}) {
     this.text = text;
     this.textWeight = textWeight;
@@ -28,6 +29,8 @@ export class Query {
     this.minScore = minScore;
     /** The names of those that are shown and searched, none for all. */
     this.collections = collections;
+    /** Whether copies stand under the best of them; if not, the collection's own setting holds. */
+    this.isStacked = isStacked;
     Object.freeze(this);
   }
 
@@ -49,7 +52,8 @@ export class Query {
   /** Whether the parts' weights are anything but the plain ones. */
   get isTuned() {
     const weights = [this.textWeight, ...this.pictures.map((picture) => picture.weight)];
-    return this.without.trim() !== "" || this.minScore !== null || weights.some((weight) => weight !== 1);
+    const isPlain = this.without.trim() === "" && this.minScore === null && !this.isStacked;
+    return !isPlain || weights.some((weight) => weight !== 1);
   }
 
   /** @param {Query} other */
@@ -58,7 +62,7 @@ export class Query {
   }
 
   /**
-   * Reads `?q=red coat&like=ID&picture=KEY&not=hood&weights=1,0.5,1&min_score=0.2&collection=sea&collection=art`.
+   * Reads `?q=red coat&like=ID&picture=KEY&not=hood&weights=1,0.5,1&min_score=0.2&stack=1&collection=sea`.
    * What cannot be read is left out: an address may come from anywhere.
    * @param {URLSearchParams} parameters
    */
@@ -80,6 +84,7 @@ export class Query {
       without: parameters.get("not") ?? "",
       pictures,
       minScore: Number.isFinite(minScore) ? Math.max(-1, Math.min(1, minScore)) : null,
+      isStacked: parameters.get("stack") === "1",
       collections: [...new Set(parameters.getAll("collection"))].filter((name) => name.trim() !== ""),
     });
   }
@@ -95,6 +100,7 @@ export class Query {
     const weights = [this.textWeight, ...this.pictures.map((picture) => picture.weight)];
     if (weights.some((weight) => weight !== 1)) parameters.set("weights", weights.join(","));
     if (this.minScore !== null) parameters.set("min_score", String(this.minScore));
+    if (this.isStacked) parameters.set("stack", "1");
     return parameters;
   }
 

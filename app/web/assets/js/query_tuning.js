@@ -28,6 +28,12 @@ export class QueryTuning extends HTMLElement {
     (value) => (value === 0 ? "any" : value.toFixed(2)),
   );
 
+  /** @type {HTMLInputElement} */
+  #stacked = element("input", {
+    type: "checkbox",
+    onchange: () => this.#announce({ isStacked: this.#stacked.checked }),
+  });
+
   connectedCallback() {
     this.setAttribute("role", "group");
     this.setAttribute("aria-label", "Fine-tune this search");
@@ -35,6 +41,7 @@ export class QueryTuning extends HTMLElement {
       this.#weights,
       element("label", { class: "tuning-row" }, element("span", {}, "Without"), this.#without),
       this.#minScore.row,
+      element("label", { class: "tuning-check" }, this.#stacked, "Show each picture once, its copies under the best"),
       element("button", { type: "button", class: "button link", onclick: () => this.#reset() }, "Reset"),
     );
   }
@@ -63,6 +70,7 @@ export class QueryTuning extends HTMLElement {
       this.#sliders[at].value = weight;
     });
     this.#minScore.value = query.minScore ?? 0;
+    this.#stacked.checked = query.isStacked;
     if (this.#without.value.trim() !== query.without.trim()) this.#without.value = query.without;
   }
 
@@ -76,7 +84,7 @@ export class QueryTuning extends HTMLElement {
 
   #reset() {
     const pictures = this.#query.pictures.map((picture) => ({ ...picture, weight: 1 }));
-    this.#announce({ textWeight: 1, pictures, without: "", minScore: null });
+    this.#announce({ textWeight: 1, pictures, without: "", minScore: null, isStacked: false });
   }
 
   /** @param {Partial<import("./query.js").QueryFields>} fields */

@@ -21,6 +21,8 @@ export class Results extends EventTarget {
   #loaded = [];
   /** @type {Set<string>} */
   #ids = new Set();
+  /** @type {Map<string, Image[]>} by the id of each of them, the images of one picture, the best first */
+  #stacks = new Map();
   /** @type {ReadonlySet<string>} */
   #hidden;
   /** @type {Promise<void> | null} */
@@ -115,6 +117,7 @@ export class Results extends EventTarget {
     this.#loaded = [];
     this.#ids.clear();
     this.scores.clear();
+    this.#stacks.clear();
   }
 
   /** @param {number} limit @param {AbortSignal} signal */
@@ -132,11 +135,12 @@ export class Results extends EventTarget {
 
   /** @param {number} limit @param {AbortSignal} signal */
   async #loadHits(limit, signal) {
-    const { minScore, collections } = this.query;
+    const { minScore, collections, isStacked } = this.query;
     const result = await search({
       query: this.query.toParts(pictureBase64),
       collections,
       minScore,
+      isStacked,
       cursor: this.#cursor,
       limit,
       signal,
@@ -146,7 +150,17 @@ export class Results extends EventTarget {
       this.tookMs = result.took_ms.total;
       this.warnings = result.warnings;
     }
-    for (const { image, score } of result.hits) this.scores.set(image.id, score);
+    for (const hit of result.hits) {
+      const stack = [hit, ...hit.copies];
+      for (const { image, score } of stack) {
+        this.scores.set(image.id, score);
+        if (stack.length > 1)
+          this.#stacks.set(
+            image.id,
+            stack.map((each) => each.image),
+          );
+      }
+    }
     this.#append(
       result.hits.map((hit) => hit.image),
       result.next_cursor,
@@ -189,7 +203,10 @@ export class Results extends EventTarget {
   /** Drops an image for good. @param {string} id */
   forget(id) {
     this.#ids.delete(id);
-    this.#loaded = this.#loaded.filter((image) => image.id !== id);
+    const left = (this.#stacks.get(id) ?? []).filter((image) => image.id !== id);
+    this.#stacks.delete(id);
+    for (const image of left) this.#stacks.set(image.id, left);
+    this.#loaded = this.#loaded.flatMap((image) => (image.id === id ? left.slice(0, 1) : [image]));
     if (this.total !== null) this.total -= 1;
     this.#changed();
   }
@@ -199,8 +216,16 @@ export class Results extends EventTarget {
     this.#changed();
   }
 
+  /** The images in sight of the same picture, where copies are stacked. @param {string} id of any of them */
+  stackOf(id) {
+    return (this.#stacks.get(id) ?? []).filter((image) => !this.#hidden.has(image.id));
+  }
+
   #changed() {
-    this.images = this.#loaded.filter((image) => !this.#hidden.has(image.id));
+    // When the best of a stack is deleted, the next of it takes its place.
+    this.images = this.#loaded.flatMap((image) =>
+      this.#hidden.has(image.id) ? this.stackOf(image.id).slice(0, 1) : [image],
+    );
     this.dispatchEvent(new Event("change"));
   }
 }

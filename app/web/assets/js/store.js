@@ -1,4 +1,4 @@
-/** What the page shows, mirrored in its address: the query, the open image, and the place in the list. */
+/** What the page shows, mirrored in its address: the query, the open image, the view, and the place in each. */
 
 import { Query } from "./query.js";
 
@@ -14,14 +14,18 @@ import { Query } from "./query.js";
 
 const OPEN_PARAMETER = "image";
 const VIEW_PARAMETER = "view";
-const MODELS = "models";
+const GRADE_PARAMETER = "grade";
+const GROUP_PARAMETER = "group";
+
+/** What can be shown instead of the images. @typedef {"models" | "copies"} View */
+const VIEWS = ["models", "copies"];
 
 /** How long a place may wait to be written: browsers refuse more than some two hundred history changes in 30 s. */
 const PLACE_DELAY_MS = 200;
 
 /**
- * Announces `list` when another list is to be shown, `open` when another image is, or none, and `view` when the models
- * are to be shown instead of the images, or no longer.
+ * Announces `list` when another list is to be shown, `open` when another image is, or none, and `view` when something
+ * else is to be shown instead of the images, or no longer.
  * Going back and forth in the browser announces the same events as going there for the first time.
  */
 export class Store extends EventTarget {
@@ -38,7 +42,10 @@ export class Store extends EventTarget {
     this.query = new Query();
     /** @type {string | null} the id of the image in the detail view */
     this.open = null;
-    this.isModels = false;
+    /** @type {View | null} */
+    this.view = null;
+    /** @type {{grade: "same" | "similar", group: string | null}} which copies, and the first image of the current group */
+    this.copies = { grade: "same", group: null };
     this.#entry = history.state ?? { list: newKey(), depth: 0, typed: false, opened: false, place: null };
     this.#read();
     this.#write("replaceState");
@@ -66,17 +73,17 @@ export class Store extends EventTarget {
    * @param {{typed?: boolean}} [options]
    */
   search(query, { typed = false } = {}) {
-    const replaces = this.#entry.typed && this.open === null && !this.isModels;
+    const replaces = this.#entry.typed && this.open === null && this.view === null;
     this.#writePlace();
     this.query = query;
     const wasOpen = this.open !== null;
-    const wasModels = this.isModels;
+    const hadView = this.view !== null;
     this.open = null;
-    this.isModels = false;
+    this.view = null;
     const depth = this.#entry.depth + (replaces ? 0 : 1);
     this.#entry = { list: newKey(), depth, typed, opened: false, place: null };
     this.#write(replaces ? "replaceState" : "pushState");
-    if (wasModels) this.#announce("view");
+    if (hadView) this.#announce("view");
     this.#announce("list");
     if (wasOpen) this.#announce("open");
   }
@@ -98,25 +105,31 @@ export class Store extends EventTarget {
     this.#announce("open");
   }
 
-  /** Shows the models over the present list, which stays as it is. */
-  showModels() {
-    if (this.isModels) return;
+  /** Shows a view over the present list, which stays as it is. @param {View} view */
+  showView(view) {
+    if (this.view === view) return;
     this.#writePlace();
-    this.isModels = true;
+    this.view = view;
     this.#entry = { ...this.#entry, typed: false, opened: true, depth: this.#entry.depth + 1 };
     this.#write("pushState");
     this.#announce("view");
   }
 
-  closeModels() {
-    if (!this.isModels) return;
+  closeView() {
+    if (this.view === null) return;
     if (this.#entry.opened && this.canGoBack) {
       this.back();
       return;
     }
-    this.isModels = false;
+    this.view = null;
     this.#write("replaceState");
     this.#announce("view");
+  }
+
+  /** @param {{grade: "same" | "similar", group: string | null}} copies where the visitor is among the copies */
+  keepCopies(copies) {
+    this.copies = copies;
+    this.#placeTimer ??= window.setTimeout(() => this.#writePlace(), PLACE_DELAY_MS);
   }
 
   closeImage() {
@@ -150,10 +163,17 @@ export class Store extends EventTarget {
     return `?${parameters}`;
   }
 
+  /** The address of an image over the present view. @param {string} id */
+  addressInView(id) {
+    const parameters = this.#parameters();
+    parameters.set(OPEN_PARAMETER, id);
+    return `?${parameters}`;
+  }
+
   #writePlace() {
     window.clearTimeout(this.#placeTimer);
     this.#placeTimer = undefined;
-    history.replaceState(this.#entry, "");
+    this.#write("replaceState");
   }
 
   /** @param {Entry | null} entry */
@@ -161,11 +181,11 @@ export class Store extends EventTarget {
     this.#isLeaving = false;
     window.clearTimeout(this.#placeTimer);
     this.#placeTimer = undefined;
-    const { list, open, isModels } = this;
+    const { list, open, view } = this;
     // An address typed or a hash followed by hand has no entry of ours yet.
     this.#entry = entry ?? { list: newKey(), depth: 0, typed: false, opened: false, place: null };
     this.#read();
-    if (this.isModels !== isModels) this.#announce("view");
+    if (this.view !== view) this.#announce("view");
     if (this.list !== list) this.#announce("list");
     if (this.open !== open) this.#announce("open");
   }
@@ -174,18 +194,33 @@ export class Store extends EventTarget {
     const parameters = new URLSearchParams(location.search);
     this.query = Query.fromAddress(parameters);
     this.open = parameters.get(OPEN_PARAMETER);
-    this.isModels = parameters.get(VIEW_PARAMETER) === MODELS;
+    const view = parameters.get(VIEW_PARAMETER);
+    this.view = /** @type {View | null} */ (VIEWS.find((each) => each === view) ?? null);
+    this.copies = {
+      grade: parameters.get(GRADE_PARAMETER) === "similar" ? "similar" : "same",
+      group: parameters.get(GROUP_PARAMETER),
+    };
   }
 
   /** @param {"pushState" | "replaceState"} method */
   #write(method) {
-    const parameters = this.query.toAddress();
+    const parameters = this.#parameters();
     if (this.open !== null) parameters.set(OPEN_PARAMETER, this.open);
-    if (this.isModels) parameters.set(VIEW_PARAMETER, MODELS);
     history[method](this.#entry, "", parameters.size > 0 ? `?${parameters}` : location.pathname);
   }
 
-  /** @param {"list" | "open"} type */
+  /** What the address says, save the open image. */
+  #parameters() {
+    const parameters = this.query.toAddress();
+    if (this.view !== null) parameters.set(VIEW_PARAMETER, this.view);
+    if (this.view === "copies") {
+      if (this.copies.grade !== "same") parameters.set(GRADE_PARAMETER, this.copies.grade);
+      if (this.copies.group !== null) parameters.set(GROUP_PARAMETER, this.copies.group);
+    }
+    return parameters;
+  }
+
+  /** @param {"list" | "open" | "view"} type */
   #announce(type) {
     this.dispatchEvent(new Event(type));
   }

@@ -2,6 +2,7 @@
 
 import { thumbnailAddress } from "./api.js";
 import { element, iconButton } from "./dom.js";
+import { count } from "./words.js";
 
 /** @typedef {import("./api.js").Image} Image */
 
@@ -10,16 +11,17 @@ export const DRAGGED_IMAGE = "application/x-beholder-image";
 
 /**
  * @param {Image} image
- * @param {{score: number | undefined, address: string}} facts
+ * @param {{score: number | undefined, address: string, copies: number}} facts
  * @returns {HTMLElement} a grid cell whose size `resizeTile` sets
  */
-export function createTile(image, { score, address }) {
+export function createTile(image, { score, address, copies }) {
   const name = image.caption || image.filename;
   const link = element(
     "a",
     { href: address, tabindex: -1, draggable: "true" },
     element("img", { alt: name, title: name, loading: "lazy", decoding: "async", draggable: "false" }),
     score !== undefined && element("span", { class: "score", title: "Likeness (cosine)" }, score.toFixed(2)),
+    copies > 0 && element("span", { class: "stack", title: `${count(copies + 1, "image")} of this picture` }, `+${copies}`),
   );
   const tile = element("div", { class: "tile", role: "gridcell", "data-id": image.id }, link);
   link.addEventListener("dragstart", (/** @type {DragEvent} */ event) => {
