@@ -4,6 +4,7 @@ Shape letters: N pictures or texts, S side of the square input, D embedding widt
 """
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
-from model.checkpoints import build_model, build_tokenizer, read_checkpoint
+from model.checkpoints import Checkpoint, build_model, build_tokenizer, read_checkpoint
 from model.dual_encoder import DualEncoder
 from model.images import Picture
 from model.preprocessing import Preprocessing, to_square
@@ -59,8 +60,12 @@ class Encoder:
         fingerprint: str,
         checkpoint: Path,
         precision: torch.dtype | None = None,
+        texts_only: bool = False,
     ) -> None:
-        """`precision` is that of the towers; by default the one that `set_precision` chose."""
+        """`precision` is that of the towers; by default the one that `set_precision` chose.
+
+        With `texts_only` the image tower takes no memory, and pictures can't be embedded.
+        """
         self.name = name
         self.architecture = name
         self.fingerprint = fingerprint
@@ -74,7 +79,8 @@ class Encoder:
         self.precision = precision or serving_precision()
         self._preprocessing = preprocessing
         self._tokenizer = tokenizer
-        self._model = serving_copy(model, self.precision, preprocessing)
+        self.texts_only = texts_only
+        self._model = serving_copy(model, self.precision, preprocessing, texts_only=texts_only)
         with torch.inference_mode():
             self.dimension = int(self._embed_tokens(tokenizer(["a"])).shape[1])
 
@@ -83,7 +89,12 @@ class Encoder:
         return to_square(picture.rgb, self._preprocessing)
 
     def embed_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """N prepared pictures to (N, D) unit rows, a bounded number of them at once."""
+        """N prepared pictures to (N, D) unit rows, a bounded number of them at once.
+
+        Raises RuntimeError when only the text tower was loaded.
+        """
+        if self.texts_only:
+            raise RuntimeError(f"only the text tower of {self.name} was loaded")
         rows = np.empty((len(pixels), self.dimension), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(pixels), _IMAGES_AT_ONCE):
@@ -121,13 +132,17 @@ class Encoder:
         return vectors
 
 
-def load_encoder(name_or_path: str = "compact") -> Encoder:
+def load_encoder(name_or_path: str = "compact", *, texts_only: bool = False) -> Encoder:
     """The encoder of that name among the models shipped with the program, or of that file.
+
+    With `texts_only` nothing of the image tower is read into memory.
 
     Raises CheckpointNotFound, CheckpointDamaged or CheckpointMismatch.
     """
     with checkpoint_path(name_or_path) as path:
         checkpoint, fingerprint = read_checkpoint(path)
+        if texts_only:
+            checkpoint = _without_images(checkpoint)
         model = build_model(checkpoint)
         encoder = Encoder(
             model,
@@ -136,6 +151,7 @@ def load_encoder(name_or_path: str = "compact") -> Encoder:
             name=checkpoint.name,
             fingerprint=fingerprint,
             checkpoint=path.absolute(),
+            texts_only=texts_only,
         )
     _log.info(
         "encoder_loaded",
@@ -144,6 +160,15 @@ def load_encoder(name_or_path: str = "compact") -> Encoder:
         precision=str(encoder.precision).removeprefix("torch."),
     )
     return encoder
+
+
+def _without_images(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with tensors of the image tower that have a shape and no content."""
+    tensors = {
+        name: tensor.to("meta") if name.startswith("image_tower.") else tensor
+        for name, tensor in checkpoint.tensors.items()
+    }
+    return dataclasses.replace(checkpoint, tensors=tensors)
 
 
 def set_threads(count: int) -> None:

@@ -35,16 +35,27 @@ class InPrecision(nn.Module):
 
 
 def serving_copy(
-    model: DualEncoder, precision: torch.dtype, preprocessing: Preprocessing | None = None
+    model: DualEncoder,
+    precision: torch.dtype,
+    preprocessing: Preprocessing | None = None,
+    *,
+    texts_only: bool = False,
 ) -> DualEncoder:
     """A copy that only embeds: evaluation mode, no gradients, the towers in `precision`.
 
     With `preprocessing` the image tower takes (N, S, S, 3) 8-bit pixels, else (N, 3, S, S)
-    normalised ones. The model itself may go on learning.
+    normalised ones; with `texts_only` it is left out. The model itself may go on learning.
     """
+    image_parts = (
+        (nn.Identity(), nn.Identity())
+        if texts_only
+        else (
+            _image_tower(model.image_tower, precision, preprocessing),
+            copy.deepcopy(model.image_projection),
+        )
+    )
     copied = DualEncoder(
-        _image_tower(model.image_tower, precision, preprocessing),
-        copy.deepcopy(model.image_projection),
+        *image_parts,
         _text_tower(model.text_tower, precision),
         copy.deepcopy(model.text_projection),
     )

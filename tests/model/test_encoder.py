@@ -173,6 +173,18 @@ def test_one_encoder_serves_many_threads(encoder: Encoder) -> None:
             np.testing.assert_allclose(text_job.result().vectors, expected[1], atol=1e-5)
 
 
+def test_the_text_tower_loads_alone(path: Path, encoder: Encoder) -> None:
+    """Without its image tower a model embeds texts as ever, and says why it embeds no picture."""
+    alone = load_encoder(str(path), texts_only=True)
+    texts = ["a dog on the beach", "cat"]
+    np.testing.assert_array_equal(
+        alone.embed_texts(texts).vectors, encoder.embed_texts(texts).vectors
+    )
+    assert alone.fingerprint == encoder.fingerprint
+    with pytest.raises(RuntimeError, match="only the text tower of tiny"):
+        alone.embed_pixels(pixels(1))
+
+
 def test_shipped_model_loads_by_name() -> None:
     """`compact` is the file in the package, at most 70 MB."""
     encoder = load_encoder("compact")
