@@ -7,7 +7,7 @@ rank. A table of labels (`image`, `label`, perhaps `split`) gives zero-shot top-
 with the default prompt ensemble, and how well each label finds its images: recall@1 and 10 is the
 share of labels with an own image among the first 1 and 10. Images lie in the folder `images` beside
 a table, or beside the table itself. Pictures go the way they go in the service: decoded, fitted,
-embedded in the machine's serving precision.
+embedded in the machine's serving precision, or in that which `--precision` says.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import argparse
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from report import bar_plot, publish
 
-from model import Encoder, decode, load_encoder
+from model import Encoder, Precision, decode, load_encoder, set_precision
 from model.training.evaluation import Retrieval, accuracy, image_to_text, text_to_image
 from model.training.pairs import read_labels, read_pairs
 from model.zero_shot import label_embeddings
@@ -39,10 +39,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, action="append", default=[])
     parser.add_argument("--labels", type=Path, action="append", default=[])
     parser.add_argument("--split", help="only these rows of the tables of labels")
+    parser.add_argument("--precision", default="auto", choices=get_args(Precision))
     parser.add_argument("--name", default="quality", help="of the files under benchmarks/results")
     options = parser.parse_args()
     if not options.pairs and not options.labels:
         parser.error("give at least one table with --pairs or --labels")
+    set_precision(options.precision)
     encoder = load_encoder(options.model)
     rows = [row for table in options.pairs for row in measure_pairs(encoder, table)]
     for table in options.labels:
