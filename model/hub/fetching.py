@@ -149,7 +149,9 @@ def _hub_errors(name: HubName, cache: Path, progress: "_Progress | None" = None)
     except RevisionNotFoundError as error:
         raise HubModelNotFound(model, f"there is no revision {name.revision}") from error
     except RepositoryNotFoundError as error:
-        raise HubModelNotFound(model, "or none that the token given may see") from error
+        raise HubModelNotFound(
+            model, "the name is wrong, or it is not for the token given"
+        ) from error
     except HfHubHTTPError as error:
         raise _answered(model, error.response.status_code) from error
     except (RevisionResolutionError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
