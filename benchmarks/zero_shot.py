@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--split", default="validation", help="the rows to measure on")
     parser.add_argument("--outside", type=Path, action="append", default=[])
     parser.add_argument("--model", default="compact")
-    parser.add_argument("--seeds", type=int, default=5, help="draws of each number of shots")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="draws of each number of shots; 0 for none"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--name", default="zero_shot", help="of the files under benchmarks/results")
     options = parser.parse_args()
@@ -67,16 +69,13 @@ def main() -> None:
     tested = examples(encoder, options.labels, options.split)
     labels = tuple(sorted(set(train.labels)))
     prompts = by_prompts(encoder, labels, tested)
-    shots = by_shots(encoder, train, tested, options.seeds)
+    shots = by_shots(encoder, train, tested, options.seeds) if options.seeds else []
     outside = {table: outside_photos(encoder, table) for table in options.outside}
-    whole = train_probe(train, fingerprint=encoder.fingerprint)
     usual = zero_shot(encoder, labels, TEMPLATE_SETS["default"])
-    rows = [
-        *prompts,
-        *shots,
-        *turned_away("zero-shot", usual, tested, outside),
-        *turned_away("probe of all", whole.probe, tested, outside),
-    ]
+    rows = [*prompts, *shots, *turned_away("zero-shot", usual, tested, outside)]
+    if options.seeds:
+        whole = train_probe(train, fingerprint=encoder.fingerprint)
+        rows += turned_away("probe of all", whole.probe, tested, outside)
     publish(
         options.name,
         rows,
@@ -89,7 +88,8 @@ def main() -> None:
         tested=len(tested),
         seeds=options.seeds,
     )
-    draw(prompts, shots, options)
+    if options.seeds:
+        draw(prompts, shots, options)
 
 
 def examples(encoder: Encoder, table: Path, split: str) -> ProbeExamples:
