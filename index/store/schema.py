@@ -261,14 +261,12 @@ class ServingRow(Base):
 
 
 class ProbeRow(Base):
-    """A classifier trained on one model's embeddings of the owner's labelled images."""
+    """A classifier of labels on the embeddings of one model's weights, as a safetensors file."""
 
     __tablename__ = "probes"
 
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    # Of the model; versions with the same weights share its probes.
     fingerprint: Mapped[str] = mapped_column(String(64))
-    # A safetensors file.
     content: Mapped[bytes] = mapped_column(LargeBinary)
     details: Mapped[dict[str, Any]] = mapped_column(Document, default=dict)
     created_at: Mapped[datetime]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.prompts import PROMPT_TEMPLATES
 from model.training.batches import pair_batch
 from model.training.evaluation import retrieval, text_to_image
 from model.training.measures import agreement, measure
 from model.training.pairing import pair_up, with_prompts
 from model.training.pairs import CaptionedPhoto
-from model.prompts import PROMPT_TEMPLATES
 
 
 def photos(*texts: tuple[str, ...]) -> list[CaptionedPhoto]:
