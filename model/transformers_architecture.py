@@ -128,7 +128,7 @@ def library() -> Iterator[Any]:
     # An optional package, and slow to import.
     import transformers  # noqa: PLC0415
 
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

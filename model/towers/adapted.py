@@ -7,6 +7,7 @@ Shape letters: N images or texts, S side of the square input, L positions, E emb
 """
 
 import copy
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ class AdaptedImageTower(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = _side(model, _IMAGE)
+        self.model: Any = _side(model, _IMAGE)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, S, S) normalised pixels to (N, E), not normalised."""
@@ -32,7 +33,7 @@ class AdaptedTextTower(nn.Module):
 
     def __init__(self, model: nn.Module, pad_id: int) -> None:
         super().__init__()
-        self.model = _side(model, _TEXT)
+        self.model: Any = _side(model, _TEXT)
         self.pad_id = pad_id
 
     def forward(self, ids: Tensor, is_token: Tensor) -> Tensor:
