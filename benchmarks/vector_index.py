@@ -7,8 +7,9 @@ Real embeddings of the pictures and captions below FOLDER by the compact model, 
 (benchmarks/vector_index_data.py says how; `--checks` prints how alike they are). Every peer holds
 the same vectors, is built by two threads in a process of its own and asked by one thread, 200
 held-out images and 200 captions one after the other: the least effort whose recall@10 against exact
-search is at least 0.99 on both kinds. Each peer's row is written as soon as it is there; peers that
-are not installed are left out by name. Memory is what the process grew by that no file backs.
+search is at least 0.99 on both kinds. Each peer's row is written as soon as it is there and stays
+until that peer is measured again; peers that are not installed are left out by name. Memory is what
+the process grew by that no file backs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,11 @@ def main() -> None:
     if options.checks:
         _compare_with_real(on, texts)
     _truth(vectors, options.work, on, texts)
-    rows: list[dict[str, Any]] = []
+    # Not all fit in one sitting: what another run measured stays until it is measured again.
+    kept = RESULTS / f"vector_index_{options.count}.json"
+    rows = (
+        {row["index"]: row for row in json.loads(kept.read_text())["rows"]} if kept.exists() else {}
+    )
     for name in filter(None, options.peers.split(";")):
         if name in MODULES and importlib.util.find_spec(MODULES[name]) is None:
             print(f"{name} is not installed")
@@ -81,8 +87,8 @@ def main() -> None:
             continue
         row = json.loads(done.stdout.strip().splitlines()[-1])
         extras = row.pop("extras", {})
-        rows.append(row)
-        publish(f"vector_index_{options.count}", rows, count=options.count, real=len(images))
+        rows[name] = row
+        publish(kept.stem, list(rows.values()), count=options.count, real=len(images))
         if extras:
             publish(f"vector_index_{options.count}_more", extras["rows"], count=options.count)
     if rows:
@@ -102,6 +108,7 @@ def _one(name: str, vectors: Stored, work: Path, on: Surface, texts: Floats) -> 
             "memory MB": (own_memory() - before) / 1e6,
             "build s": seconds,
             "how": built.note,
+            "at": datetime.now(UTC).isoformat(timespec="minutes"),
         }
     if built.ours is not None:
         row["extras"] = {"rows": _more(built.ours, queries, on, float(row["p50 ms"]))}

@@ -139,8 +139,9 @@ def tune(
 
 
 def recall_now(index: FaissIndex, texts: Vectors) -> float:
-    """The lower of the recalls@10 of stored vectors and of texts (M, D), measured anew."""
-    return min(_recalls(index, _Asked(index, texts, k=MEASURED_K), MEASURED_K))
+    """The lowest of what `Measured` has of recalls, with texts (M, D), measured anew."""
+    asked = _Asked(index, texts, k=MEASURED_K)
+    return min(*_recalls(index, asked, MEASURED_K), _self_recall(index))
 
 
 class _Asked:

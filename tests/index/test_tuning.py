@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.vectors.faiss_index import FaissIndex
+from index.vectors.structure import Effort
 from index.vectors.tuning import IndexGoals, TuningStopped, recall_now, tune
 from tests.index.vector_indexes import (
     as_stored,
@@ -96,6 +97,18 @@ def test_changes_after_tuning_are_found_and_forgotten(index: FaissIndex) -> None
     assert COUNT not in index.search(fresh, 50).numbers
     assert len(index) == COUNT + 1
     assert index.describe().removed == 2
+
+
+def test_a_recall_that_has_gone_is_noticed(index: FaissIndex) -> None:
+    """Stored vectors that a structure no longer finds lower the recall that calls for a build."""
+    texts = neighbourly(100, 2)
+    tune(index, IndexGoals(0.95, AT_ONCE, "ivf", fewest_vectors=1_000), texts)
+    assert index.structure is not None
+    blind = index.structure.tuned([Effort(k=10, probes=1, depth=10)])
+    measured = index.describe().measured
+    assert measured is not None
+    index.install(blind, measured, scanned_rows=0)
+    assert recall_now(index, texts) < 0.9
 
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
