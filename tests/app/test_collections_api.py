@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import Any
 from urllib.parse import quote
 
@@ -206,6 +208,16 @@ async def test_a_closed_collection_takes_no_uploads(client: httpx.AsyncClient) -
     )
     (item,) = batch.json()["items"]
     assert (item["status"], item["problem"]["status"]) == ("rejected", 409)
+    table, pictures = b"image,text\na.png,red\n", io.BytesIO()
+    with zipfile.ZipFile(pictures, "w") as archive:
+        archive.writestr("a.png", picture_bytes(seed=2))
+    pairs = await client.post(
+        "/v1/pairs/import",
+        files=[("file", ("t.csv", table)), ("file", ("p.zip", pictures.getvalue()))],
+        data={"collection": "closed"},
+    )
+    (refused,) = strict_json(pairs)["refused"]
+    assert "takes no uploads" in refused["reason"]
     again = await upload(client, picture_bytes(seed=1), collection="closed")
     assert (again["id"], again["created"]) == (present["id"], False)
     assert strict_json(await client.get(at("closed")))["images"] == 1
