@@ -27,8 +27,8 @@ class Figures:
     """What the arithmetic starts from."""
 
     dimension: int = 512
-    # Encoder alone, two cores, bfloat16 (benchmarks/encoder.py).
-    embed_a_second_a_core: float = 34.0
+    # Reading, decoding, embedding and writing, of small photos (benchmarks/reindex.py, two workers).
+    embed_a_second_a_core: float = 70.0
     # Not measured here: set it to what your GPU does with your model.
     embed_a_second_a_gpu: float = 2_000.0
     # A photo as phones write them; thumbnails are WebP of 320 pixels.
