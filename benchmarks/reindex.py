@@ -2,8 +2,8 @@
 
     python benchmarks/reindex.py --images 1000
 
-Each worker is a `beholder worker` with one thread for the model and a core of its own (Linux), since
-its threads that decode would use a second one: what is shown is what another worker adds, and not
+Each worker is a `beholder worker` with one thread for the model and, on Linux, a core of its own:
+its threads that decode would use a second one, and what is shown is what another worker adds, not
 what another core does. The pictures are made on the spot, 640 x 480 JPEGs; the model is the shipped
 one. Runs alternate, and the time is the job's own, from its start to its end, so that starting a
 worker is not counted.

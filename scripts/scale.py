@@ -27,7 +27,7 @@ class Figures:
     """What the arithmetic starts from."""
 
     dimension: int = 512
-    # Reading, decoding, embedding and writing, of small photos (benchmarks/reindex.py, two workers).
+    # Reading, decoding, embedding and writing small photos (benchmarks/reindex.py, two workers).
     embed_a_second_a_core: float = 70.0
     # Not measured here: set it to what your GPU does with your model.
     embed_a_second_a_gpu: float = 2_000.0
