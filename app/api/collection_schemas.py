@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
-from app.api.schemas import TEXT_CHARACTERS, Collection, Incoming, Score, Text
+from app.api.schemas import STORABLE, TEXT_CHARACTERS, Collection, Incoming, Score
 
-Description = Annotated[Text, StringConstraints(max_length=TEXT_CHARACTERS)]
+Description = Annotated[str, StringConstraints(max_length=TEXT_CHARACTERS), STORABLE]
 
 
 class CollectionIn(Incoming):
