@@ -9,18 +9,22 @@ import io
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from app.demo.photos import SAMPLE_PHOTOS
-from tests.end_to_end.browser import Visit, chromium
+from tests.end_to_end.browser import Visit, chromium, sample_photo
 from tests.end_to_end.serving import ROOT, Server, serve
 
 MOST_BYTES = 400_000
 WIDE = (1200, 750)
 PHONE = (360, 720)
+
+Scene: TypeAlias = tuple[str, tuple[int, int], str, str, Callable[[Visit], None] | None]
 
 
 def load_samples(server: Server) -> dict[str, str]:
@@ -49,6 +53,19 @@ def fine_tune(server: Server, ids: dict[str, str]) -> None:
         time.sleep(1)
     if job["state"] != "succeeded":
         raise SystemExit(f"the fine-tune {job['state']}: {job['message']}")
+
+
+def add_copies(server: Server) -> None:
+    """Smaller and re-encoded copies of some samples, for the Copies view to show."""
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
+        picture = Image.open(sample_photo(name)).convert("RGB")
+        width, height = picture.size
+        file = io.BytesIO()
+        picture.resize((width // 2, height // 2)).save(file, "JPEG", quality=80)
+        server.add(f"{Path(name).stem}-small.jpg", file.getvalue())
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=60)
+        server.add(f"{Path(name).stem}-web.webp", file.getvalue())
 
 
 def visit(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> Visit:
@@ -88,27 +105,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     out: Path = parser.parse_args().out
-    scenes: list[tuple[str, tuple[int, int], str, str, Callable[[Visit], None] | None]]
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder) / "data") as server:
         ids = load_samples(server)
-        cat = ids["chelsea.png"]
+        cat, coffee = ids["chelsea.png"], ids["coffee.png"]
+        composed = f"?q=outdoors&like={cat}&weights=1,0.5"
         fine_tune(server, ids)
-        scenes = [
-            ("search-wide", WIDE, "light", "?q=a+cat", None),
-            ("library-wide-dark", WIDE, "dark", "", None),
-            ("detail-wide-dark", WIDE, "dark", f"?q=a+hot+drink&image={ids['coffee.png']}", None),
-            ("composed-wide", WIDE, "light", f"?q=outdoors&like={cat}&weights=1,0.5", open_tuning),
-            ("models-wide", WIDE, "light", "?view=models", wait_for_versions),
-            ("search-phone", PHONE, "light", "?q=the+night+sky", None),
-            ("detail-phone-dark", PHONE, "dark", f"?q=a+pet&image={cat}", None),
-        ]
         with chromium() as browser:
-            for name, size, scheme, address, prepare in scenes:
-                visitor = visit(browser, server, size, scheme).open(address)
-                if prepare:
-                    prepare(visitor)
-                keep(visitor.page, out / f"{name}.png")
-                visitor.page.context.close()
+            take = partial(take_scenes, browser, server, out)
+            take(
+                ("search-wide", WIDE, "light", "?q=a+cat", None),
+                ("library-wide-dark", WIDE, "dark", "", None),
+                ("detail-wide-dark", WIDE, "dark", f"?q=a+hot+drink&image={coffee}", None),
+                ("composed-wide", WIDE, "light", composed, open_tuning),
+                ("models-wide", WIDE, "light", "?view=models", wait_for_versions),
+                ("search-phone", PHONE, "light", "?q=the+night+sky", None),
+                ("detail-phone-dark", PHONE, "dark", f"?q=a+pet&image={cat}", None),
+            )
+            add_copies(server)
+            take(
+                ("copies-wide", WIDE, "light", "?view=copies", wait_for_groups),
+                ("copies-phone-dark", PHONE, "dark", "?view=copies", wait_for_groups),
+            )
+
+
+def take_scenes(browser: Browser, server: Server, out: Path, *scenes: Scene) -> None:
+    """Take these: name, size, colour scheme, address, and what to do before."""
+    for name, size, scheme, address, prepare in scenes:
+        visitor = visit(browser, server, size, scheme).open(address)
+        if prepare:
+            prepare(visitor)
+        keep(visitor.page, out / f"{name}.png")
+        visitor.page.context.close()
+
+
+def wait_for_groups(visitor: Visit) -> None:
+    """Wait until the Copies view shows its groups and their pictures."""
+    visitor.page.locator(".copies-group").first.wait_for()
 
 
 def wait_for_versions(visitor: Visit) -> None:

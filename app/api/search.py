@@ -55,9 +55,7 @@ async def search_by_text(
 
 
 @router.post("", response_model=schemas.SearchOut)
-async def search(
-    body: schemas.SearchIn, services: ServicesDep, lanes: LanesDep
-) -> Response:
+async def search(body: schemas.SearchIn, services: ServicesDep, lanes: LanesDep) -> Response:
     """The images most like a composed query: texts, pictures and stored images, with weights."""
 
     def answer() -> Response:
@@ -92,9 +90,7 @@ async def search(
         required=["file"],
     ),
 )
-async def search_by_picture(
-    request: Request, services: ServicesDep, lanes: LanesDep
-) -> Response:
+async def search_by_picture(request: Request, services: ServicesDep, lanes: LanesDep) -> Response:
     """The images most like an uploaded picture, and a sentence if one is given with it."""
     async with uploaded_form(request, services, lanes.search, text_fields=PICTURE_FIELDS) as form:
         if not form.files:
