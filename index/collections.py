@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sqlalchemy.orm import Session
+
 from index import cursors
 from index.errors import CollectionNotEmpty, Conflict, CursorError, TextRejected
 from index.indexer import Indexer
@@ -22,6 +24,8 @@ from index.uploads import (
 
 # Each is a commit and a moment in which nobody else writes.
 IMAGES_PER_DELETION = 200
+# How often a rename begins anew because an image came into the collection in the wrong moment.
+RENAMES_TRIED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +84,23 @@ class Collections:
 
         An upload under the old name that is in hand makes a collection of that name again.
 
-        Raises NotFound, TextRejected, Conflict when the new name is taken, DatabaseUnavailable.
+        Raises NotFound, TextRejected, Conflict when the new name is taken or images never cease to
+        come, DatabaseUnavailable.
         """
         stored = as_stored(name)
         wanted = stored if new_name is None else clean_collection(new_name, "/name")
-        with self._database.writing() as session:
-            if wanted != stored:
-                # Deleting locks an image and then the log: in the other order two would wait for
-                # each other.
-                images.lock(session, ImageRow.collection == stored)
-            changes.take_lock(session)
-            present = collections.get(session, stored)
-            if wanted != stored:
-                if collections.settings_of(session, [wanted]):
-                    raise Conflict(f"There is a collection named {wanted!r} already.")
-                collections.rename(session, stored, wanted)
-            collections.put(session, wanted, _cleaned(change(present.settings)))
-            return collections.get(session, wanted)
+        for _ in range(RENAMES_TRIED):
+            with self._database.writing() as session:
+                if not _is_locked(session, stored, with_images=wanted != stored):
+                    continue
+                present = collections.get(session, stored)
+                if wanted != stored:
+                    if collections.settings_of(session, [wanted]):
+                        raise Conflict(f"There is a collection named {wanted!r} already.")
+                    collections.rename(session, stored, wanted)
+                collections.put(session, wanted, _cleaned(change(present.settings)))
+                return collections.get(session, wanted)
+        raise Conflict(f"Images come into {stored!r} all the time; rename it when they do not.")
 
     def delete(self, name: str, *, with_images: bool = False) -> int:
         """Remove a collection; gives how many images went with it.
@@ -126,6 +130,18 @@ class Collections:
                 raise CollectionNotEmpty(stored, left)
             collections.delete(session, stored)
         return deleted
+
+
+def _is_locked(session: Session, name: str, *, with_images: bool) -> bool:
+    """Take the log's lock, after those of the collection's images; whether none came between.
+
+    Deleting locks an image and then the log: in the other order two would wait for each other, and
+    so would who holds the log and changes an image that was not locked before.
+    """
+    among = ImageRow.collection == name
+    locked = images.lock(session, among) if with_images else 0
+    changes.take_lock(session)
+    return not with_images or images.count(session, among) == locked
 
 
 def as_stored(name: str) -> str:

@@ -255,10 +255,13 @@ def delete_many(
     return digests
 
 
-def lock(session: Session, where: ColumnElement[bool]) -> None:
-    """Let nobody else change or delete what `where` keeps until this transaction ends."""
+def lock(session: Session, where: ColumnElement[bool]) -> int:
+    """Let nobody else change or delete what `where` keeps until this transaction ends.
+
+    Gives how many that are.
+    """
     statement = select(ImageRow.number).where(where).order_by(ImageRow.number).with_for_update()
-    session.execute(statement).all()
+    return len(session.execute(statement).all())
 
 
 def hold(session: Session, numbers: Sequence[int]) -> list[int]:
