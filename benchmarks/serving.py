@@ -6,7 +6,7 @@ The service holds `count` photos and answers GET /v1/search over keep-alive conn
 process; "alone" is the same queue of the same encoder and the same index called from as many
 threads in one process, without HTTP and SQL. The two take turns. No text is asked twice, since the
 service remembers the embeddings of texts. Client and service share the machine's cores, so the
-client is a bare socket: httpx alone takes a millisecond of processor time for each request.
+client is a bare socket, which takes little of them.
 """
 
 from __future__ import annotations
