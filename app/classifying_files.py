@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from app.bars import bars, interruptible
 from app.classifying import Asked, Question
 from app.embedding_files import FILES_AT_ONCE, embed_files, shown_path
 from app.services import Services
@@ -50,28 +46,17 @@ def classify_with_bar(
     generation = services.live.generation
     asked = Asked(services, generation, question)
     done = ClassifiedFiles([], [], was_interrupted=False)
-    stop = threading.Event()
-    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("Classifying", total=count_files(paths))
-            files = iter(files_below(paths))
-            while not stop.is_set() and (batch := list(islice(files, FILES_AT_ONCE))):
-                pictures = [path for path, _ in batch if path in paths or _may_be_picture(path)]
-                found = embed_files(services, generation.queue, pictures)
-                names = [shown_path(pictures[place]) for place in found.places]
-                answers = asked.answers(found.vectors) if names else []
-                done.classified.extend(map(ClassifiedFile, names, answers))
-                done.refused.extend(found.refused)
-                progress.advance(task, len(batch))
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    with interruptible() as stop, bars() as progress:
+        task = progress.add_task("Classifying", total=count_files(paths))
+        files = iter(files_below(paths))
+        while not stop.is_set() and (batch := list(islice(files, FILES_AT_ONCE))):
+            pictures = [path for path, _ in batch if path in paths or _may_be_picture(path)]
+            found = embed_files(services, generation.queue, pictures)
+            names = [shown_path(pictures[place]) for place in found.places]
+            answers = asked.answers(found.vectors) if names else []
+            done.classified.extend(map(ClassifiedFile, names, answers))
+            done.refused.extend(found.refused)
+            progress.advance(task, len(batch))
     return asked, replace(done, was_interrupted=stop.is_set())
 
 

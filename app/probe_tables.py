@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from app.bars import bars
 from app.embedding_files import embed_files
 from app.jobs.train_probe import details_of, told
 from app.services import Services
@@ -38,13 +36,7 @@ def train_on_table(
     train, held_out = read_split(table)
     generation = services.live.generation
     refused: list[Refusal] = []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with bars() as progress:
         labelled = _labelled(train, refused)
         if shots is not None:
             places = draw_shots([label for _, label in labelled], shots, seed=seed)

@@ -6,9 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from app.bars import bars
 from model import CompactSettings, TrainingProgress, train_compact
 
 
@@ -22,14 +20,7 @@ def train_with_bar(
     seed: int,
 ) -> dict[str, Any]:
     """What was made: its path, its fingerprint and its measures. Raises TrainingError."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with bars() as progress:
         tasks: dict[str, Any] = {}
 
         def show(state: TrainingProgress) -> None:

@@ -9,9 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from app.bars import bars
 from model import (
     AllowedFalls,
     CaptionedPhoto,
@@ -120,13 +118,7 @@ def _read(tables: tuple[Path, ...]) -> tuple[list[CaptionedPhoto], list[Captione
 
 @contextmanager
 def _bars(*, is_shown: bool = True) -> Iterator[Callable[..., None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not is_shown) as progress:
+    with bars(is_shown=is_shown) as progress:
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int, message: str = "") -> None:

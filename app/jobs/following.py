@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from app.bars import bars, interruptible
 from app.jobs.worker import Worker
 from app.services import Services
 from index import Job, JobQueue
@@ -37,33 +34,16 @@ def follow_with_bar(
 
     The bar is on standard error. `interrupted` is called at Ctrl-C, in a signal handler.
     """
-    stop = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        stop.set()
-        interrupted()
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        TimeRemainingColumn(),
-    )
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task(job.kind, total=None, unit="")
-            while True:
-                progress.update(
-                    task,
-                    completed=job.done,
-                    total=job.total,
-                    unit=job.unit,
-                    description=f"{job.kind}: {job.message}",
-                )
-                if job.finished_at is not None or stop.wait(POLL_SECONDS):
-                    return job
-                job = jobs.get(job.id)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    with interruptible(interrupted) as stop, bars("unit") as progress:
+        task = progress.add_task(job.kind, total=None, unit="")
+        while True:
+            progress.update(
+                task,
+                completed=job.done,
+                total=job.total,
+                unit=job.unit,
+                description=f"{job.kind}: {job.message}",
+            )
+            if job.finished_at is not None or stop.wait(POLL_SECONDS):
+                return job
+            job = jobs.get(job.id)
