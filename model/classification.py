@@ -60,6 +60,13 @@ class Classified:
     is_none: bool | None
 
 
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, C) logits to probabilities, each row summing to 1; no exponential overflows."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
 def classify(
     images: NDArray[np.float32], classifier: Classifier, *, threshold: Threshold | None = None
 ) -> list[Classified]:

@@ -50,6 +50,8 @@ class DualEncoder(nn.Module):
     belong together is sigmoid(cosine * exp(logit_scale) + logit_bias); else `logit_bias` is None.
     """
 
+    logit_bias: nn.Parameter | None
+
     def __init__(
         self,
         image_tower: nn.Module,

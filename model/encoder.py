@@ -73,8 +73,7 @@ class Encoder:
         self.image_size = preprocessing.image_size
         self.context_length = tokenizer.context_length
         self.logit_scale = math.exp(model.logit_scale.item())
-        # Only models that were trained by a sigmoid loss have one.
-        bias = getattr(model, "logit_bias", None)
+        bias = model.logit_bias
         self.logit_bias: float | None = None if bias is None else bias.item()
         self.precision = precision or serving_precision()
         self._preprocessing = preprocessing

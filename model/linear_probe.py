@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from model.classification import softmax
 from model.errors import LabelError, ProbeDamaged
 from model.prompts import check_labels
 
@@ -48,10 +49,7 @@ class LinearProbe:
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, C): how likely each label is, each row summing to 1."""
-        logits = (images @ self.weights.T + self.biases).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax((images @ self.weights.T + self.biases).astype(np.float64))
 
     def fits(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N,): the share of held-out examples that were no nearer to any label than the picture.

@@ -96,9 +96,15 @@ def to_square(rgb: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint
 def to_tensor(pixels: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> Tensor:
     """N arrays of (S, S, 3) 8-bit pixels as one (N, 3, S, S) float32 tensor, channels last."""
     batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
+    mean, deviation = byte_scale(preprocessing)
+    return batch.sub_(mean).div_(deviation)
+
+
+def byte_scale(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    """What is taken off 8-bit pixels and what they are then divided by, both (3, 1, 1)."""
     mean = torch.tensor(preprocessing.mean).view(3, 1, 1) * 255
     deviation = torch.tensor(preprocessing.deviation).view(3, 1, 1) * 255
-    return batch.sub_(mean).div_(deviation)
+    return mean, deviation
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

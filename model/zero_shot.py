@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.classification import softmax
 from model.prompts import check_labels, prompts_of, templates_of
 
 
@@ -69,9 +70,7 @@ class ZeroShotClassifier:
         if self.logit_bias is not None:
             # The sigmoid, written so that no exponential overflows.
             return np.asarray(0.5 * (1 + np.tanh(0.5 * (logits + self.logit_bias))))
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax(logits)
 
     def fits(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N,): the share of everyday sentences that describe the picture worse than a label does.

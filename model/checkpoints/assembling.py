@@ -15,7 +15,7 @@ from model.checkpoints.weights import Weights
 from model.errors import CheckpointMismatch, CheckpointUnsupported
 from model.preprocessing import CLIP_DEVIATION, CLIP_MEAN, Preprocessing
 from model.tokenizers import TokenizerSettings
-from model.towers.modified_resnet import ModifiedResNetConfig
+from model.towers.modified_resnet import REDUCTION, ModifiedResNetConfig
 from model.towers.transformer import Activation
 from model.towers.vision_transformer import VisionTransformerConfig, resized_positions
 from model.zoo import CLIP_VOCABULARY, ClipArchitecture
@@ -60,8 +60,6 @@ def _usual(weights: Weights) -> Activation:
     OpenAI's code alone keeps half-precision matrices beside single-precision norms, and its
     weights have QuickGELU; whatever else is about has GELU.
     """
-    if weights.activation is not None:
-        return weights.activation
     norm = weights.tensors.get("ln_final.weight")
     matrix = weights.tensors.get("text_projection")
     is_openai = (
@@ -130,7 +128,7 @@ def _resized(
     image_size: int,
 ) -> tuple[ClipArchitecture, dict[str, Tensor]]:
     image = replace(architecture.image, image_size=image_size)
-    step = image.patch_size if isinstance(image, VisionTransformerConfig) else 32
+    step = image.patch_size if isinstance(image, VisionTransformerConfig) else REDUCTION
     if image_size < step or image_size % step:
         raise CheckpointUnsupported(
             weights.path, f"an image size that is a multiple of {step}", f"{image_size}"

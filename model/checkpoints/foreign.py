@@ -13,14 +13,13 @@ from model.checkpoints.told import Told
 from model.checkpoints.transformers_folder import CONFIG as TRANSFORMERS_CONFIG
 from model.checkpoints.transformers_folder import WEIGHTS as TRANSFORMERS_WEIGHTS
 from model.checkpoints.transformers_folder import read_transformers_folder
-from model.checkpoints.weights import EXPECTED, Weights, read_weights
+from model.checkpoints.weights import EXPECTED, WEIGHT_SUFFIXES, Weights, read_weights
 from model.errors import CheckpointDamaged, CheckpointNotFound
 
 _FOLDERS = (
     (OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS, read_open_clip_folder),
     (TRANSFORMERS_CONFIG, TRANSFORMERS_WEIGHTS, read_transformers_folder),
 )
-_SUFFIXES = {".safetensors", ".pt", ".pth", ".bin", ".ckpt"}
 
 
 def read_foreign(
@@ -77,7 +76,7 @@ def _of_folder(folder: Path) -> tuple[Weights, Told]:
     for config, _, read in _FOLDERS:
         if (folder / config).is_file():
             return read(folder)
-    files = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
     if len(files) != 1:
         raise CheckpointDamaged(
             folder,

@@ -8,17 +8,18 @@ zero.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.weights import mapped_tensors
 from model.durable_files import writing_durably
 from model.errors import CheckpointDamaged, CheckpointNotFound
 from model.preprocessing import Preprocessing
@@ -103,7 +104,7 @@ def read_checkpoint(path: Path) -> tuple[Checkpoint, str]:
             architecture=family.from_dict(json.loads(metadata["architecture"])),
             preprocessing=Preprocessing.from_dict(json.loads(metadata["preprocessing"])),
             tokenizer=TokenizerSettings.from_json(metadata["tokenizer"]),
-            tensors=_tensors(path),
+            tensors=mapped_tensors(path),
         )
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointDamaged(path, "a complete header", repr(error)) from error
@@ -147,11 +148,6 @@ def _head(checkpoint: Checkpoint, names: list[str]) -> bytes:
 def _raw(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().flatten()
     return flat.view(torch.uint8).numpy().data
-
-
-def _tensors(path: Path) -> Mapping[str, Tensor]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
 
 
 def _read_head(file: BinaryIO, path: Path) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from model.checkpoints.naming import BLOCKS, IMAGE, TEXT, Naming
 from model.checkpoints.told import Told, TowerTold
-from model.towers.modified_resnet import ModifiedResNetConfig
+from model.towers.modified_resnet import REDUCTION, ModifiedResNetConfig
 from model.towers.text_transformer import TextTransformerConfig
 from model.towers.transformer import Activation
 from model.towers.vision_transformer import VisionTransformerConfig
@@ -20,7 +20,6 @@ _HEAD_WIDTH = 64
 _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104}
 _SIZES = {768: "B", 1024: "L", 1280: "H", 1408: "g", 1664: "bigG"}
 QUICK = "-quickgelu"
-_RESNET_REDUCTION = 32
 # Blocks are built one by one: names alone must not ask for any number of them.
 _MOST_BLOCKS = 256
 
@@ -132,7 +131,7 @@ def _resnet(
     width = _sizes(shape(f"{IMAGE}layer1.0.conv1.weight"), 4)[0]
     positions, features = _sizes(shape(f"{IMAGE}attnpool.positional_embedding"), 2)
     return ModifiedResNetConfig(
-        image_size=_grid(positions) * _RESNET_REDUCTION,
+        image_size=_grid(positions) * REDUCTION,
         width=width,
         layers=naming.stage_counts(names),
         heads=_heads(features, None, _HEAD_WIDTH),

@@ -21,6 +21,9 @@ _PLACES = ("state_dict", "model_state_dict", "model")
 _WRAPPERS = ("module.", "_orig_mod.")
 _MAXIMUM_MODULES = 100_000
 
+# What files of weights are called, safetensors before anything pickled.
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+
 _PICKLE_START = b"\x80"
 # First bytes of files that people mistake for weights.
 _OTHERS = {
@@ -68,7 +71,7 @@ def read_weights(path: Path) -> Weights:
     try:
         # First, since the size before its header may begin with any byte.
         if start[8:9] == b"{":
-            return Weights(path, "a safetensors file", _unwrapped(_of_safetensors(path)))
+            return Weights(path, "a safetensors file", _unwrapped(mapped_tensors(path)))
         if start.startswith((ZIP_START, _PICKLE_START)):
             return _of_torch(path)
     except ForeignName as error:
@@ -86,7 +89,8 @@ def _name_of(start: bytes) -> str:
     return next(names, f"a file that begins with {start[:8].hex(' ')}")
 
 
-def _of_safetensors(path: Path) -> dict[str, Tensor]:
+def mapped_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, mapped from it. Raises SafetensorError, OSError."""
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection
 
+from model.checkpoints.weights import WEIGHT_SUFFIXES
+
 # In the order of preference: what configures the weights, and the weights. Safetensors come before
 # anything pickled, OpenCLIP's own configuration before the one that transformers reads.
 _KINDS = (
@@ -16,7 +18,6 @@ _PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 _TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json")
 # The first of these that is there is the tokenizer itself.
 _VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))
-_ALONE = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 WEIGHTS_EXPECTED = " or ".join(dict.fromkeys(weights for _, weights in _KINDS))
 
@@ -48,7 +49,7 @@ def needed_files(names: Collection[str]) -> list[str]:
             return [*_beside(names), config, weights]
         if parts := _parts(weights, names):
             return [*_beside(names), config, f"{weights}.index.json", *parts]
-    for suffix in _ALONE:
+    for suffix in WEIGHT_SUFFIXES:
         alone = [name for name in names if name.endswith(suffix) and "/" not in name]
         if alone:
             return alone if len(alone) == 1 and "-of-" not in alone[0] else []

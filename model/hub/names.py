@@ -3,17 +3,18 @@
 import re
 from dataclasses import dataclass
 
+from model.checkpoints.shapes import QUICK
+from model.checkpoints.weights import WEIGHT_SUFFIXES
 from model.errors import HubModelNotFound
 from model.hub.known_names import OPEN_CLIP, OPENAI
 
 PREFIX = "hf-hub:"
-_QUICK = "-quickgelu"
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?"
 _ON_THE_HUB = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,199}}))?")
 # timm's names of its copies: architecture, a point, name of the weights.
 _TIMM = re.compile(r"(?:vit|resnet)[a-z0-9_]*_clip[a-z0-9_]*\.[a-z0-9_]+")
 # What ends so is a file of weights, there or not.
-_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json")
+_FILES = (*WEIGHT_SUFFIXES, ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def hub_name(name: str) -> HubName | None:
     if _TIMM.fullmatch(name):
         return HubName(f"timm/{name}")
     architecture, slash, weights = name.partition("/")
-    known = OPEN_CLIP.get(architecture.removesuffix(_QUICK))
+    known = OPEN_CLIP.get(architecture.removesuffix(QUICK))
     if known and slash:
         if weights not in known:
             raise HubModelNotFound(name, f"{architecture} is known with {', '.join(known)}")

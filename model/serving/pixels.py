@@ -6,14 +6,7 @@ Shape letters: N pictures, S side of the square input.
 import torch
 from torch import Tensor, nn
 
-from model.preprocessing import Preprocessing
-
-
-def byte_scale(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
-    """What is taken off 8-bit pixels and what they are then divided by, both (3, 1, 1)."""
-    mean = torch.tensor(preprocessing.mean).view(3, 1, 1) * 255
-    deviation = torch.tensor(preprocessing.deviation).view(3, 1, 1) * 255
-    return mean, deviation
+from model.preprocessing import Preprocessing, byte_scale
 
 
 class Normalised(nn.Module):

@@ -17,9 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.serving.linear import Fused, PackedLinear
-from model.towers.transformer import Block, QuickGELU, Transformer
-
-_QUICK_GELU_FACTOR = 1.702
+from model.towers.transformer import QUICK_GELU_FACTOR, Block, QuickGELU, Transformer
 
 
 def folded(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,8 +43,8 @@ class AfterAttention(nn.Module):
         activation: Fused = "gelu"
         if isinstance(block.mlp.gelu, QuickGELU):
             activation = "swish"
-            weight, bias = weight * _QUICK_GELU_FACTOR, bias * _QUICK_GELU_FACTOR
-            outer = outer / _QUICK_GELU_FACTOR
+            weight, bias = weight * QUICK_GELU_FACTOR, bias * QUICK_GELU_FACTOR
+            outer = outer / QUICK_GELU_FACTOR
         self.inner = PackedLinear(weight, bias, precision, activation=activation)
         self.outer = PackedLinear(outer, block.mlp.c_proj.bias, precision)
 

@@ -9,9 +9,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from model.preprocessing import Preprocessing
+from model.preprocessing import Preprocessing, byte_scale
 from model.serving.linear import PackedLinear
-from model.serving.pixels import byte_scale
 from model.serving.transformer import ServingTransformer
 from model.towers.vision_transformer import VisionTransformer
 

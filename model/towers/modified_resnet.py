@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _EXPANSION = 4
-_REDUCTION = 32
+REDUCTION = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class ModifiedResNet(nn.Module):
         ]
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         features = width * _EXPANSION * 2**3
-        grid = config.image_size // _REDUCTION
+        grid = config.image_size // REDUCTION
         self.attnpool = AttentionPool(grid, features, config.heads, config.embedding_width)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 Activation = Literal["gelu", "quick_gelu"]
 
-_QUICK_GELU_FACTOR = 1.702
+QUICK_GELU_FACTOR = 1.702
 
 
 class QuickGELU(nn.Module):
@@ -35,9 +35,9 @@ class _QuickGELU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        scaled = _QUICK_GELU_FACTOR * x
+        scaled = QUICK_GELU_FACTOR * x
         ctx.save_for_backward(scaled)
-        return F.silu(scaled) / _QUICK_GELU_FACTOR
+        return F.silu(scaled) / QUICK_GELU_FACTOR
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

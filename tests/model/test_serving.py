@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.dual_encoder import DualEncoder
-from model.preprocessing import Preprocessing
+from model.preprocessing import Preprocessing, byte_scale
 from model.serving import (
     fastest_precision,
     onednn,
@@ -21,7 +21,6 @@ from model.serving import (
     set_precision,
 )
 from model.serving.efficientnet_lite import ServingEfficientNetLite
-from model.serving.pixels import byte_scale
 from model.towers.attention_pooling import AttentionPoolConfig
 from model.towers.efficientnet_lite import EfficientNetLite
 from model.towers.modified_resnet import AttentionPool, ModifiedResNetConfig
