@@ -14,7 +14,7 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from model import CheckpointDamaged, CheckpointMismatch, Encoder, load_encoder
+from model import CheckpointDamaged, CheckpointMismatch, load_encoder
 from model.checkpoints import (
     build_model,
     build_tokenizer,
@@ -28,25 +28,12 @@ from model.tokenizers import pad
 from model.training.depth import blocks_of
 from model.zoo import TransformersArchitecture
 from tests.model import dual_encoders
+from tests.model.encoders import in_precision
 
 
 def edit(path: Path, **values: Any) -> None:
     """Change settings in a JSON file."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
-
-
-def in_float32(path: Path) -> Encoder:
-    """The encoder of an own file, exact."""
-    checkpoint, fingerprint = read_checkpoint(path)
-    return Encoder(
-        build_model(checkpoint),
-        build_tokenizer(checkpoint),
-        checkpoint.preprocessing,
-        name=checkpoint.name,
-        fingerprint=fingerprint,
-        checkpoint=path,
-        precision=torch.float32,
-    )
 
 
 @pytest.mark.parametrize("kind", dual_encoders.CONFIGS)
@@ -79,7 +66,7 @@ def test_sigmoid_probabilities_are_those_of_the_library(tmp_path: Path) -> None:
     """Cosine, scale and bias of the encoder give SigLIP's own probability of every pair."""
     reference = dual_encoders.write(tmp_path / "folder")
     convert_checkpoint(tmp_path / "folder", tmp_path / "own.safetensors")
-    encoder = in_float32(tmp_path / "own.safetensors")
+    encoder = in_precision(tmp_path / "own.safetensors", torch.float32)
     picture = np.random.default_rng(8).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     cosines = encoder.embed_pixels([picture]) @ encoder.embed_texts(dual_encoders.TEXTS).vectors.T
     theirs = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path / "folder")
@@ -154,7 +141,7 @@ def test_own_file_serves_in_the_machines_precision(tmp_path: Path) -> None:
     dual_encoders.write(tmp_path / "folder")
     own = tmp_path / "own.safetensors"
     convert_checkpoint(tmp_path / "folder", own)
-    served, exact = load_encoder(str(own)), in_float32(own)
+    served, exact = load_encoder(str(own)), in_precision(own, torch.float32)
     pixels = list(np.random.default_rng(5).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8))
     pairs = [
         (encoder.embed_pixels(pixels), encoder.embed_texts(dual_encoders.TEXTS).vectors)

@@ -13,6 +13,7 @@ from model import EmptyText, Encoder, Picture, TextTooLong, load_encoder
 from model.checkpoints import build_model, build_tokenizer, read_checkpoint
 from model.serving import native_precision
 from tests.model import tiny
+from tests.model.encoders import in_precision
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +28,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(path: Path) -> Encoder:
     """Its encoder, in the precision of this machine."""
     return load_encoder(str(path))
-
-
-def in_precision(path: Path, precision: torch.dtype) -> Encoder:
-    """The same weights in a precision of the test's choice."""
-    checkpoint, fingerprint = read_checkpoint(path)
-    return Encoder(
-        build_model(checkpoint),
-        build_tokenizer(checkpoint),
-        checkpoint.preprocessing,
-        name=checkpoint.name,
-        fingerprint=fingerprint,
-        checkpoint=path,
-        precision=precision,
-    )
 
 
 def pixels(count: int) -> list[NDArray[np.uint8]]:
