@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,19 @@ from model import (
 
 # Some ten seconds of the text tower on two cores.
 PROMPTS_ALLOWED = 10_000
+
+
+def threshold_of(value: object) -> Threshold:
+    """The threshold that a number, its text, or "auto" means. Raises ValueError for all else."""
+    if value == "auto":
+        return "auto"
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise ValueError("give a number from 0 to 1, or auto")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

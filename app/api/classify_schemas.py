@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from app.api.schemas import Id, Incoming, Text
+from app.classifying import threshold_of
 from model import TEMPLATE_SETS, Threshold
 
 LABELS_ALLOWED = 1_000
@@ -18,23 +18,11 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _threshold(value: object) -> Threshold:
-    if value == "auto":
-        return "auto"
-    try:
-        # A form's fields are texts.
-        number = float(value) if isinstance(value, int | float | str) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not 0 <= number <= 1:
-        raise ValueError("give a number from 0 to 1, or auto")
-    return number
-
-
 # Not a union of the two, whose error would point below the field.
 ThresholdIn = Annotated[
     Threshold,
-    PlainValidator(_threshold),
+    # A form's fields are texts.
+    PlainValidator(threshold_of),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "number", "minimum": 0, "maximum": 1}]}),
 ]
 

@@ -13,7 +13,6 @@ from app.terminal import Json, fail, failures_in_one_line, print_json
 if TYPE_CHECKING:
     from app.classifying import Asked, Question
     from app.classifying_files import ClassifiedFiles
-    from model import Threshold
 
 
 def classify(
@@ -73,11 +72,14 @@ def _question(
     labels: str | None, templates: list[str] | None, probe: str | None, threshold: str | None
 ) -> Question:
     """What is asked; what can't be is said before anything is opened. Raises LabelError."""
-    from app.classifying import Question
+    from app.classifying import Question, threshold_of
     from app.label_files import labels_of
     from model import LabelError, check_labels, templates_of
 
-    least = _threshold(threshold)
+    try:
+        least = None if threshold is None else threshold_of(threshold)
+    except ValueError:
+        fail("The threshold is auto, or a number from 0 to 1.", code=2)
     if labels is None:
         if templates:
             fail("A probe has no templates; they are for labels.", code=2)
@@ -91,20 +93,6 @@ def _question(
     for one in found.passed_by:
         typer.echo(f"passed by  {labels} line {one.line}: {one.reason}", err=True)
     return Question(labels=found.labels, templates=templates or None, threshold=least)
-
-
-def _threshold(given: str | None) -> Threshold | None:
-    if given is None:
-        return None
-    if given == "auto":
-        return "auto"
-    try:
-        least = float(given)
-    except ValueError:
-        least = -1.0
-    if not 0 <= least <= 1:
-        fail("The threshold is auto, or a number from 0 to 1.", code=2)
-    return least
 
 
 def _documents(asked: Asked, done: ClassifiedFiles, top: int) -> list[dict[str, Any]]:
