@@ -86,7 +86,13 @@ from index.store.model_versions import ModelVersion
 from index.store.pairs import Pair, Side
 from index.store.probes import ProbeRecord
 from index.tending import IndexState, IndexTender
-from index.uploads import DEFAULT_COLLECTION, Upload, Words, printable_name
+from index.uploads import (
+    COLLECTION_CHARACTERS,
+    DEFAULT_COLLECTION,
+    Upload,
+    Words,
+    printable_name,
+)
 from index.vectors.keeping import FaissKeeper, IndexKeeper
 from index.vectors.milvus_index import MilvusKeeper, check_milvus_installed
 from index.vectors.tuning import IndexGoals
@@ -94,6 +100,7 @@ from index.verifier import Disagreement, Verifier
 from index.versions import Versions
 
 __all__ = [
+    "COLLECTION_CHARACTERS",
     "DEFAULT_COLLECTION",
     "LIMIT_ALLOWED",
     "PARTS_ALLOWED",

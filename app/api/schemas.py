@@ -17,12 +17,11 @@ from pydantic import (
     model_validator,
 )
 
-from index import LIMIT_ALLOWED, PARTS_ALLOWED
+from index import COLLECTION_CHARACTERS, LIMIT_ALLOWED, PARTS_ALLOWED
 
 TEXT_CHARACTERS = 10_000
 WEIGHT_ALLOWED = 100.0
 COLLECTIONS_ALLOWED = 100
-COLLECTION_CHARACTERS = 100
 
 
 def _storable(text: str) -> str:
@@ -248,7 +247,7 @@ class ModelIn(Incoming):
         description="The name of a model that is shipped or of one on the hub that may be fetched, "
         "or a path below an allowed root."
     )
-    architecture: Annotated[Text, StringConstraints(max_length=100)] | None = Field(
+    architecture: Id | None = Field(
         default=None,
         description="What the weights do not tell, as ViT-B-32 (GELU) or ViT-B-32-quickgelu.",
     )
