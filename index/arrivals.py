@@ -159,7 +159,7 @@ class Arrivals:
                 embeddings.put(session, version_id, vectors[version_id])
             picture_hashes.put(session, hashes)
             added = [o.image for o in outcomes if isinstance(o, Added) and o.is_new]
-            collections.add_missing(session, {image.collection for image in added} - known.keys())
+            collections.add(session, {image.collection for image in added} - known.keys())
             if added:
                 changes.append(session, "add", [image.number for image in added])
         return outcomes

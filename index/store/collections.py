@@ -80,10 +80,9 @@ def is_closed(session: Session, name: str) -> bool:
     return session.scalar(statement) is False
 
 
-def add_missing(session: Session, names: Iterable[str]) -> None:
-    """Make those of `names` that are not there, with default settings."""
-    wanted = set(names)
-    for name in sorted(wanted - settings_of(session, wanted).keys()):
+def add(session: Session, names: Iterable[str]) -> None:
+    """Make collections of these names, none of which is there, with default settings."""
+    for name in sorted(names):
         put(session, name, CollectionSettings())
 
 

@@ -70,7 +70,7 @@ def fill(database: Database) -> None:
                 metadata={"k": [1, {"x": None}]},
             ),
         )
-        collections.add_missing(session, [image.collection])
+        collections.add(session, [image.collection])
         embeddings.put(session, version.id, {image.number: np.eye(1, 24, dtype=np.float32)[0]})
         picture_hashes.put(session, {image.number: bytes(32)})
         probes.put(session, "p", fingerprint="f", content=b"x", details={"labels": ["a"]})
