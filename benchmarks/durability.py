@@ -56,8 +56,11 @@ class Known:
 class Clients:
     """Threads that upload, change and delete until the server is gone."""
 
-    def __init__(self, url: str, known: Known, rng: random.Random, first: int) -> None:
+    def __init__(
+        self, url: str, known: Known, rng: random.Random, first: int, images_wanted: int
+    ) -> None:
         self._url = url
+        self._images_wanted = images_wanted
         self._known = known
         self._lock = threading.Lock()
         self._busy: set[str] = set()
@@ -101,7 +104,7 @@ class Clients:
         """A kind of step and an image for it that no other thread works on."""
         with self._lock:
             idle = [digest for digest in self._known.present if digest not in self._busy]
-            crowd = len(self._known.present) / IMAGES_WANTED
+            crowd = len(self._known.present) / self._images_wanted
             chance = rng.random()
             if not idle or chance > 0.15 + 0.5 * crowd:
                 return None, "upload"
@@ -196,9 +199,17 @@ def faults(client: httpx.Client, known: Known, rng: random.Random) -> list[str]:
 
 
 def run(
-    folder: Path, *, rounds: int, seed: int, database_url: str | None = None
+    folder: Path,
+    *,
+    rounds: int,
+    seed: int,
+    database_url: str | None = None,
+    images_wanted: int = IMAGES_WANTED,
 ) -> tuple[list[str], Known]:
-    """So many rounds in `folder`; gives every broken promise and what was done."""
+    """So many rounds in `folder`; gives every broken promise and what was done.
+
+    The nearer to `images_wanted` images there are, the more of them are deleted.
+    """
     rng = random.Random(seed)
     known = Known()
     broken: list[str] = []
@@ -217,7 +228,7 @@ def run(
                 if round_number == rounds:
                     kill(pids)
                     break
-                clients = Clients(str(client.base_url), known, rng, number)
+                clients = Clients(str(client.base_url), known, rng, number, images_wanted)
                 if all(job["finished_at"] for job in client.get("/v1/jobs").json()["items"]):
                     client.post("/v1/admin/reindex", json={}).raise_for_status()
                     known.counts["reindex"] += 1
