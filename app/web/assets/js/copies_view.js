@@ -92,9 +92,7 @@ export class CopiesView extends HTMLElement {
       this.#search.follow();
       this.#title.focus();
     } else if (grade === this.#groups.grade) return;
-    this.#groups.close();
-    this.#groups = new Groups(grade);
-    this.#load(group);
+    this.#load(group, grade);
   }
 
   hide() {
@@ -158,10 +156,10 @@ export class CopiesView extends HTMLElement {
     this.#end.show(this.#groups, this.#shown.length === 0);
   }
 
-  /** Loads the groups anew, down to one of them, which gets the focus. @param {string | null} key */
-  async #load(key) {
+  /** Loads the groups anew, down to one of them, which gets the focus. @param {string | null} key @param {Grade} grade */
+  async #load(key, grade = this.#groups.grade) {
     this.#groups.close();
-    const groups = new Groups(this.#groups.grade);
+    const groups = new Groups(grade);
     this.#groups = groups;
     this.#cards.clear();
     this.#current = null;
