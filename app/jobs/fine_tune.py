@@ -7,6 +7,7 @@ over goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -19,7 +20,7 @@ from app.jobs.job_kind import MODEL_VERSIONS, JobKind
 from app.jobs.progress import Progress
 from app.reports import keep_report
 from app.services import Services
-from index import Cancelled, Conflict, Job, NotBetter, stored_errors
+from index import Cancelled, Conflict, Job, NotBetter, NotFound, stored_errors
 from model import (
     AllowedFalls,
     FineTuned,
@@ -58,11 +59,13 @@ def run(services: Services, job: Job, progress: Progress) -> dict[str, Any]:
     """Do it. Raises Cancelled, ModelError, RetrievalError."""
     folder = runs_folder(services) / job.id
     _sweep(folder.parent)
+    a_run = _Run(services, job, progress, folder)
     try:
-        result = _Run(services, job, progress, folder).result()
+        result = a_run.result()
     except Cancelled:
         if progress.job.cancel_requested:
             shutil.rmtree(folder, ignore_errors=True)
+            a_run.discard_version()
         raise
     shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -116,6 +119,13 @@ class _Run:
             "failed": len(self.kept["failures"]),
             "failures": self.kept["failures"],
         }
+
+    def discard_version(self) -> None:
+        """Leave nothing of a version that was made before the run was cancelled."""
+        # Anyone may have discarded or promoted it meanwhile.
+        with contextlib.suppress(NotFound, Conflict):
+            if "model_version" in self.kept:
+                self.services.versions.discard(self.kept["model_version"])
 
     def _train(self) -> None:
         arguments, services = self.job.arguments, self.services

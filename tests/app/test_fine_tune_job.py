@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,16 @@ import pytest
 
 from app.api.tuning_schemas import FineTuneIn
 from app.jobs import fine_tune
+from app.jobs.progress import BEAT_SECONDS
 from app.jobs.worker import Worker
 from app.services import Services, open_services
 from app.settings import Settings
-from index import Cancelled, ImageName, Job, JobQueue, TableLine
+from index import Cancelled, ImageName, Job, Reindexer, TableLine
 from model.training.trainer import Trainer
 from tests.index.uploading import an_upload
 from tests.model import tiny
 from tests.pictures import picture_bytes
 
-SECONDS = 120
 COLOURS = {"red car": (230, 20, 20), "dog": (20, 200, 40), "cat": (30, 30, 230)}
 
 
@@ -49,32 +48,25 @@ def started(services: Services, **settings: Any) -> Job:
     return fine_tune.enqueue(services, wanted)
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Until it holds, or the test fails."""
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-
-
-def is_training(jobs: JobQueue, job: Job) -> bool:
-    """Whether the heads have learnt for a while."""
-    now = jobs.get(job.id)
-    return now.unit == "steps" and now.done > 100
-
-
-def test_stopped_fine_tune_goes_on_where_it_was(services: Services) -> None:
+def test_stopped_fine_tune_goes_on_where_it_was(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next worker repeats no step that was saved, and ends with the same weights."""
     job = started(services, steps=600)
     first = Worker(services)
-    working = threading.Thread(target=first.run_once)
-    working.start()
-    wait_until(lambda: is_training(services.jobs, job))
-    first.stop()
-    working.join(SECONDS)
+    save = Trainer.save
+
+    def saved_and_stopped(trainer: Trainer) -> None:
+        save(trainer)
+        if trainer.step >= 100:
+            first.stop()
+
+    monkeypatch.setattr(Trainer, "save", saved_and_stopped)
+    assert first.run_once()
     left = services.jobs.get(job.id)
     assert left.state == "queued"
     recorded = [record.data["step"] for record in services.jobs.records(job.id, after=0, limit=999)]
+    assert recorded
     assert Worker(services).run_once()
     done = services.jobs.get(job.id)
     assert done.state == "succeeded", done.problem
@@ -114,15 +106,26 @@ def test_point_measured_before_an_end_without_checkpoint_is_told_once(
     assert steps == [20, 40, 60]
 
 
-def test_cancelled_fine_tune_leaves_nothing_behind(services: Services) -> None:
+@pytest.mark.parametrize(
+    ("what", "method"),
+    [(Trainer, "save"), (Reindexer, "run")],
+    ids=["while it trains", "while it embeds"],
+)
+def test_cancelled_fine_tune_leaves_nothing_behind(
+    services: Services, monkeypatch: pytest.MonkeyPatch, what: type, method: str
+) -> None:
     """No version, and no files of the run."""
     versions = services.versions.all()
     job = started(services, steps=100_000)
-    working = threading.Thread(target=Worker(services).run_once)
-    working.start()
-    wait_until(lambda: is_training(services.jobs, job))
-    services.jobs.request_cancel(job.id)
-    working.join(SECONDS)
+    original = getattr(what, method)
+
+    def cancelled(*args: Any, **kwargs: Any) -> Any:
+        services.jobs.request_cancel(job.id)
+        time.sleep(2 * BEAT_SECONDS)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(what, method, cancelled)
+    assert Worker(services).run_once()
     assert services.jobs.get(job.id).state == "cancelled"
     assert services.versions.all() == versions
     assert not any(fine_tune.runs_folder(services).iterdir())
