@@ -72,7 +72,7 @@ def create_app(settings: Settings, *, load: Callable[[str], Encoder] = load_enco
             lanes = Lanes.sized(
                 max_uploads_at_once=settings.max_uploads_at_once, max_waiting=settings.max_waiting
             )
-            with Sweeper(services.library):
+            with Sweeper(services.library, services.versions):
                 yield State(services=services, lanes=lanes, registry=registry)
         finally:
             await run_in_threadpool(context.__exit__, None, None, None)

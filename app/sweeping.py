@@ -8,16 +8,17 @@ from typing import Self
 
 import structlog
 
-from index import Library, RetrievalError
+from index import Library, RetrievalError, Versions
 
 log = structlog.get_logger()
 
 
 class Sweeper:
-    """Removes old files that no image needs, once, in a thread that ends with the block."""
+    """Removes old files that nothing needs, once, in a thread that ends with the block."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, versions: Versions) -> None:
         self._library = library
+        self._versions = versions
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
@@ -36,7 +37,7 @@ class Sweeper:
 
     def _run(self) -> None:
         try:
-            removed = self._library.sweep(self._stop.is_set)
+            removed = self._versions.sweep() + self._library.sweep(self._stop.is_set)
         except RetrievalError as error:
             log.warning("sweep_failed", reason=str(error))
             return

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from index.blobs import digest, stored_errors
+from index.blobs import digest, remove_if_older, stored_errors
 from index.encoders import Encoders
 from index.errors import Conflict, NotBetter
 from index.store import changes, embeddings, images, jobs, model_versions
@@ -24,6 +24,7 @@ from model import Encoder, convert_checkpoint, is_foreign, replace_durably
 
 REGISTRATION_GRACE = timedelta(minutes=1)
 _DIGEST = re.compile("[0-9a-f]{64}")
+_WRITING = ".writing"
 
 
 class Versions:
@@ -180,7 +181,7 @@ class Versions:
             if model_versions.get(session, version_id).state == "live":
                 raise Conflict(f"The model version {version_id} is live; promote another first.")
             model_versions.delete(session, version_id)
-        self._free_weights()
+        self.sweep()
 
     def discard_abandoned(self) -> None:
         """Stop embedding new images for versions whose reindex ended without promoting them."""
@@ -209,16 +210,24 @@ class Versions:
             for version in model_versions.superseded(session):
                 model_versions.delete(session, version.id)
 
-    def _free_weights(self) -> None:
-        """Remove weights that no version has; younger ones may be about to be registered."""
+    def sweep(self) -> int:
+        """Remove weights that no version has and what a crash left half written; gives how many.
+
+        Younger ones may be about to be registered. Raises DatabaseUnavailable.
+        """
         with self._database.reading() as session:
             used = {version.weights for version in model_versions.all_versions(session)}
         oldest = time.time() - REGISTRATION_GRACE.total_seconds()
+        removed = sum(
+            remove_if_older(file) for file in self._encoders.directory.glob(f"*{_WRITING}")
+        )
         for file in self._encoders.directory.glob("*.*"):
             # A folder for models is also where an owner puts some: those have no digest as a name.
             is_ours = _DIGEST.fullmatch(file.stem) is not None
             if is_ours and file.name not in used and file.stat().st_mtime < oldest:
                 file.unlink(missing_ok=True)
+                removed += 1
+        return removed
 
     def _own_file(
         self, source: str, architecture: str | None = None, image_size: int | None = None
@@ -229,7 +238,7 @@ class Versions:
         path = Path(source)
         if not is_foreign(path):
             return source
-        temporary = self._encoders.directory / f"{secrets.token_hex(8)}.writing"
+        temporary = self._encoders.directory / f"{secrets.token_hex(8)}{_WRITING}"
         with stored_errors(temporary):
             fingerprint = convert_checkpoint(
                 path, temporary, architecture=architecture, image_size=image_size
@@ -246,7 +255,7 @@ class Versions:
             # Young again, so that nobody frees it before its version is registered.
             os.utime(kept)
             return kept
-        temporary = kept.with_name(f"{secrets.token_hex(8)}.writing")
+        temporary = kept.with_name(f"{secrets.token_hex(8)}{_WRITING}")
         with stored_errors(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(encoder.checkpoint, temporary)

@@ -147,13 +147,16 @@ def test_weights_go_with_the_last_version_that_has_them(services: Services, tmp_
     folder = services.encoders.directory
     first, second = ready_version(services), ready_version(services)
     file = folder / services.versions.get(first).weights
-    owners = folder / "owners.txt"
-    owners.write_text("2")
-    for path in (file, owners):
+    owners, half, growing = (folder / name for name in ("owners.txt", "a.writing", "b.writing"))
+    for path in (owners, half, growing):
+        path.write_text("2")
+    for path in (file, owners, half):
         os.utime(path, (0, 0))
     services.versions.discard(first)
     assert file.exists()
     services.versions.discard(second)
     assert not file.exists()
     assert owners.exists()
+    assert not half.exists(), "a crash left it"
+    assert growing.exists()
     assert (folder / services.versions.live().weights).exists()
