@@ -6,8 +6,10 @@ from typing import Any, ClassVar, Protocol, Self
 
 from torch import nn
 
-from model.dual_encoder import DualEncoder, ResidualProjection
+from model.dual_encoder import DualEncoder
+from model.hubs import HubAwareImages, TextsBesideHubs
 from model.preprocessing import Preprocessing
+from model.projections import ResidualProjection
 from model.towers.attention_pooling import AttentionPoolConfig
 from model.towers.bert import Bert, BertConfig
 from model.towers.efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig, StageConfig
@@ -43,7 +45,10 @@ class Architecture(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CompactArchitecture:
-    """EfficientNet-Lite beside BERT, each with a residual projection."""
+    """EfficientNet-Lite beside BERT, each with a residual projection.
+
+    `bank_texts` is how many texts hubs are told by; without any they are not held back.
+    """
 
     family: ClassVar[str] = "compact"
 
@@ -52,6 +57,7 @@ class CompactArchitecture:
     image_inner_width: int
     text_inner_width: int
     embedding_width: int
+    bank_texts: int = 0
 
     @property
     def context_length(self) -> int:
@@ -60,13 +66,15 @@ class CompactArchitecture:
 
     def build(self) -> DualEncoder:
         """The modules with random weights."""
+        image_sizes = (self.image.output_width, self.image_inner_width, self.embedding_width)
+        text_sizes = (self.text.width, self.text_inner_width, self.embedding_width)
+        projections = (
+            (HubAwareImages(*image_sizes, self.bank_texts), TextsBesideHubs(*text_sizes))
+            if self.bank_texts
+            else (ResidualProjection(*image_sizes), ResidualProjection(*text_sizes))
+        )
         return DualEncoder(
-            EfficientNetLite(self.image),
-            ResidualProjection(
-                self.image.output_width, self.image_inner_width, self.embedding_width
-            ),
-            Bert(self.text),
-            ResidualProjection(self.text.width, self.text_inner_width, self.embedding_width),
+            EfficientNetLite(self.image), projections[0], Bert(self.text), projections[1]
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,15 +86,17 @@ class CompactArchitecture:
         """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError for anything else."""
         image = dict(values["image"])
         image["stages"] = tuple(StageConfig(**stage) for stage in image["stages"])
-        # Files older than the attention do not name it.
-        if image.get("attention"):
-            image["attention"] = AttentionPoolConfig(**image["attention"])
+        # Files older than a kind of attention, or than the bank, do not name it.
+        for name in ("attention", "early_attention"):
+            if image.get(name):
+                image[name] = AttentionPoolConfig(**image[name])
         return cls(
             image=EfficientNetLiteConfig(**image),
             text=BertConfig(**values["text"]),
             image_inner_width=int(values["image_inner_width"]),
             text_inner_width=int(values["text_inner_width"]),
             embedding_width=int(values["embedding_width"]),
+            bank_texts=int(values.get("bank_texts", 0)),
         )
 
 
@@ -142,11 +152,15 @@ _LITE_DEVIATION = 128 / 255
 
 ARCHITECTURES = {
     "compact": CompactArchitecture(
-        image=EfficientNetLiteConfig(attention=AttentionPoolConfig()),
+        image=EfficientNetLiteConfig(
+            attention=AttentionPoolConfig(),
+            early_attention=AttentionPoolConfig(heads=8, head_width=32, side=17),
+        ),
         text=BertConfig(),
         image_inner_width=1024,
         text_inner_width=1024,
         embedding_width=512,
+        bank_texts=2048,
     )
 }
 

@@ -1,7 +1,7 @@
 """EfficientNet-Lite in the form that embeds fastest: each convolution one pass over memory.
 
-Shape letters: N images, C channels, H and W height and width, F averaged features, A heads of
-attention, D width of one head.
+Shape letters: N images, C channels, H and W height and width, F averaged features, P features
+pooled by attention.
 """
 
 import copy
@@ -87,15 +87,21 @@ class ServingEfficientNetLite(nn.Module):
             SamePaddedPackedConv(tower.stem, torch.float32, activation="relu6"),
             ServingInvertedResidual(first, torch.float32),
         )
-        self.blocks = nn.Sequential(*(ServingInvertedResidual(one, precision) for one in others))
+        blocks = [ServingInvertedResidual(one, precision) for one in others]
+        # The first block is part of the beginning.
+        early = tower.config.early_blocks - 1
+        self.early_blocks = nn.Sequential(*blocks[:early])
+        self.late_blocks = nn.Sequential(*blocks[early:])
         self.head = SamePaddedPackedConv(tower.head, precision, activation="relu6")
         self.attention = copy.deepcopy(tower.attention)
+        self.early_attention = copy.deepcopy(tower.early_attention)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised pixels to (N, F + A * D) float32 features."""
+        """(N, 3, H, W) normalised pixels to (N, F + P) float32 features."""
         x = self.beginning(pixels.to(torch.float32, memory_format=torch.channels_last))
-        x = self.blocks(x.to(self.precision))  # (N, C, H / 32, W / 32)
-        averaged: Tensor = self.head(x).mean(dim=(-2, -1), dtype=torch.float32)  # (N, F)
-        if self.attention is None:
-            return averaged
-        return torch.cat([averaged, self.attention(x.float())], dim=-1)  # (N, F + A * D)
+        early = self.early_blocks(x.to(self.precision))
+        last = self.late_blocks(early)  # (N, C, H / 32, W / 32)
+        averaged: Tensor = self.head(last).mean(dim=(-2, -1), dtype=torch.float32)  # (N, F)
+        pools = ((self.attention, last), (self.early_attention, early))
+        pooled = [pool(x.float()) for pool, x in pools if pool is not None]
+        return torch.cat([averaged, *pooled], dim=-1)

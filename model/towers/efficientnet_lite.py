@@ -4,8 +4,8 @@ Sources: Tan and Le, "EfficientNet", 2019 (table 1, compound scaling); Sandler e
 "MobileNetV2", 2018 (the inverted residual block); the TensorFlow TPU release of EfficientNet-Lite
 (ReLU6, stem and head not scaled, "SAME" padding).
 
-Shape letters: N images, C channels, H and W height and width, F averaged features, A heads of
-attention, D width of one head.
+Shape letters: N images, C channels, H and W height and width, F averaged features, P features
+pooled by attention.
 """
 
 from collections.abc import Sequence
@@ -37,8 +37,9 @@ class StageConfig:
 class EfficientNetLiteConfig:
     """Widths and depths after compound scaling; the default is EfficientNet-Lite2.
 
-    `attention` adds features pooled by attention to the averaged ones; ImageNet's weights know
-    nothing of it.
+    `attention` adds features pooled by attention over the last map to the averaged ones, and
+    `early_attention` those over the map after `early_blocks` blocks, which still knows colours,
+    textures and small things; ImageNet's weights know nothing of either.
     """
 
     stem_width: int = 32
@@ -53,11 +54,14 @@ class EfficientNetLiteConfig:
     )
     features: int = 1280
     attention: AttentionPoolConfig | None = None
+    early_attention: AttentionPoolConfig | None = None
+    early_blocks: int = 15
 
     @property
     def output_width(self) -> int:
         """Of what the tower gives: the averaged features, then those pooled by attention."""
-        return self.features + (self.attention.width if self.attention else 0)
+        pools = (self.attention, self.early_attention)
+        return self.features + sum(pool.width for pool in pools if pool)
 
 
 class SamePaddedConv(nn.Conv2d):
@@ -127,21 +131,24 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         self.config = config
         self.stem = ConvNorm(3, config.stem_width, kernel=3, stride=2)
-        blocks = []
-        width = config.stem_width
+        blocks: list[InvertedResidual] = []
+        widths = [config.stem_width]
         for stage in config.stages:
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
                 blocks.append(
-                    InvertedResidual(width, stage.width, stage.kernel, stride, stage.expansion)
+                    InvertedResidual(widths[-1], stage.width, stage.kernel, stride, stage.expansion)
                 )
-                width = stage.width
+                widths.append(stage.width)
         self.blocks = nn.ModuleList(blocks)
-        self.head = ConvNorm(width, config.features)
-        self.attention = AttentionPool(width, config.attention) if config.attention else None
+        self.head = ConvNorm(widths[-1], config.features)
+        self.attention = _pool(widths[-1], config.attention)
+        self.early_attention = _pool(
+            widths[config.early_blocks] if config.early_attention else 0, config.early_attention
+        )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised pixels to (N, F + A * D) features, the first F in [0, 6]."""
+        """(N, 3, H, W) normalised pixels to (N, F + P) features, the first F in [0, 6]."""
         return self.finish(self.begin(pixels, 0), 0)
 
     def begin(self, pixels: Tensor, blocks: int) -> Tensor:
@@ -155,12 +162,21 @@ class EfficientNetLite(nn.Module):
         return x
 
     def finish(self, x: Tensor, blocks: int) -> Tensor:
-        """What `begin` gives for as many `blocks`, through the rest to (N, F + A * D) features."""
-        x = self.last_map(x, blocks)  # (N, C, H/32, W/32)
-        averaged = self.average(x)  # (N, F)
-        if self.attention is None:
-            return averaged
-        return torch.cat([averaged, self.attention(x)], dim=-1)  # (N, F + A * D)
+        """What `begin` gives for as many `blocks`, through the rest to (N, F + P) features.
+
+        With early attention `blocks` is at most `early_blocks`.
+        """
+        if self.early_attention is not None:
+            for block in self.blocks[blocks : self.config.early_blocks]:
+                x = block(x)
+            blocks = self.config.early_blocks
+        last = self.last_map(x, blocks)
+        return torch.cat([self.average(last), *self.pooled(x, last)], dim=-1)
+
+    def pooled(self, early: Tensor, last: Tensor) -> list[Tensor]:
+        """The map after `early_blocks` blocks and the last one to features, (N, P) side by side."""
+        pools = ((self.attention, last), (self.early_attention, early))
+        return [pool(x) for pool, x in pools if pool is not None]
 
     def last_map(self, x: Tensor, blocks: int) -> Tensor:
         """What `begin` gives for as many `blocks`, through all other blocks: (N, C, H/32, W/32)."""
@@ -171,6 +187,10 @@ class EfficientNetLite(nn.Module):
     def average(self, x: Tensor) -> Tensor:
         """The last block's map to the (N, F) features that ImageNet's classifier was trained on."""
         return F.relu6(self.head(x)).mean(dim=(-2, -1))
+
+
+def _pool(channels: int, config: AttentionPoolConfig | None) -> AttentionPool | None:
+    return AttentionPool(channels, config) if config else None
 
 
 def fold_norms(tower: EfficientNetLite) -> None:

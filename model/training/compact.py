@@ -7,18 +7,21 @@
    sees all thousand classes, which is too much for a step of the towers.
 5. `blend`: weights between the ends of 2 and 4 are tried on the dev split, the best is kept
    (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+6. `hubs`: some of the captions become the bank that tells which images are hubs.
 """
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.checkpoints import Checkpoint, write_checkpoint
 from model.errors import TrainingError
+from model.hubs import HubAwareImages
 from model.serving import native_precision
 from model.tokenizers import Tokenizer, TokenizerSettings
 from model.towers.bert import Bert
@@ -40,6 +43,8 @@ from model.zoo import ARCHITECTURES, PREPROCESSING
 NAME = "compact"
 _IMAGE_CHUNK = 32
 _TEXT_CHUNK = 64
+# So many photos tell what an image has of a hub in the mean.
+_LEVEL_PHOTOS = 512
 _BLENDS = (0.4, 0.55, 0.7, 0.85, 1.0)
 
 
@@ -55,8 +60,9 @@ def train_compact(
     heads = run.fit_heads()
     run.fit_towers()
     settled = run.settle()
-    state, score = run.blend(heads, settled)
-    fingerprint = run.write(state)
+    run.blend(heads, settled)
+    score = run.hold_hubs_back()
+    fingerprint = run.write()
     return Trained(settings.out, fingerprint, score)
 
 
@@ -77,7 +83,7 @@ class _Run:
         fresh = {
             name: tensor
             for name, tensor in self.model.image_tower.state_dict().items()
-            if name.startswith("attention.")
+            if "attention." in name
         }
         self.model.image_tower.load_state_dict(image_state | fresh)
         self.model.text_tower.load_state_dict(text_state)
@@ -88,8 +94,8 @@ class _Run:
         assert isinstance(self.model.image_tower, EfficientNetLite)
         assert isinstance(self.model.text_tower, Bert)
         self.image_tower, self.text_tower = self.model.image_tower, self.model.text_tower
-        assert self.image_tower.attention is not None
-        self.attention = self.image_tower.attention
+        # Below, nothing is trained; views are kept from there.
+        self.frozen_blocks = self.image_tower.config.early_blocks
         self.corpus = self._read_corpus()
         self.dev = self._read_dev()
 
@@ -103,7 +109,7 @@ class _Run:
         activations = finish_views(
             corpus.activations,
             self._serving_tower(),
-            blocks=self.settings.frozen_blocks,
+            blocks=self.frozen_blocks,
             file=self.settings.run_folder / "settle.last",
             progress=lambda done, total: self._tell("new features", done, total),
         )
@@ -125,13 +131,15 @@ class _Run:
             )
             seen = drawn.seen
             averaged = activations.features[seen.photos, seen.views]
-            pooled = self.attention(activations.last_maps(seen))
+            pooled = self.image_tower.pooled(
+                activations.lower_maps(seen), activations.last_maps(seen)
+            )
             loss = objective(
                 self.model,
                 self.classifier,
                 self.settings.weights,
                 drawn.targets,
-                torch.cat([averaged, pooled], dim=-1),
+                torch.cat([averaged, *pooled], dim=-1),
                 corpus.texts.features[drawn.text_rows],
             )
             loss.backward()  # type: ignore[no-untyped-call]
@@ -154,14 +162,12 @@ class _Run:
         ]
         return self._fit("towers", settings.towers, groups, step)
 
-    def blend(
-        self, heads: dict[str, Tensor], settled: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], Score | None]:
-        """The best state between the two, by the dev split; without one, the second."""
-        if self.dev is None:
-            return settled, None
-        best: tuple[float, dict[str, Tensor], Score] | None = None
+    def blend(self, heads: dict[str, Tensor], settled: dict[str, Tensor]) -> None:
+        """Go to the best state between the two, by the dev split; without one, to the second."""
+        best: tuple[float, dict[str, Tensor]] | None = None
         for done, share in enumerate(_BLENDS, start=1):
+            if self.dev is None:
+                continue
             state = {
                 name: torch.lerp(heads[name], tensor, share)
                 if tensor.is_floating_point()
@@ -172,14 +178,43 @@ class _Run:
             score = self.dev.score(self.model)
             self._tell("blend", done, len(_BLENDS), f"{share:.2f}: {score}")
             if best is None or score.total > best[0]:
-                best = (score.total, state, score)
-        assert best is not None
-        return best[1], best[2]
+                best = (score.total, state)
+        self.model.load_state_dict(best[1] if best else settled)
 
-    def write(self, state: dict[str, Tensor]) -> str:
+    @torch.inference_mode()
+    def hold_hubs_back(self) -> Score | None:
+        """Give the model its bank of texts; gives the score of what is written."""
+        images, settings = self.model.image_projection, self.settings
+        assert isinstance(images, HubAwareImages)
+        random = torch.Generator().manual_seed(settings.seed)
+        captions = [row for rows in self.corpus.captions for row in rows]
+        drawn = _drawn(captions, len(images.bank), random)
+        tokens = [self.corpus.texts.tokens[row] for row in drawn]
+        chunks, places = text_chunks(self.text_tower, tokens, _TEXT_CHUNK)
+        texts = F.normalize(
+            self.model.text_projection(torch.cat([chunk() for chunk in chunks])[places]), dim=-1
+        )
+        photos = torch.tensor(_drawn(range(len(self.corpus.logits)), _LEVEL_PHOTOS, random))
+        as_served = torch.zeros_like(photos)
+        seen = Seen(photos, as_served, as_served.bool())
+        features = torch.cat(
+            [
+                self._image_chunk(seen[at : at + _IMAGE_CHUNK], self.frozen_blocks)()
+                for at in range(0, len(seen), _IMAGE_CHUNK)
+            ]
+        )
+        images.hold_back(texts, F.normalize(images(features), dim=-1), settings.hub_strength)
+        score = self.dev.score(self.model) if self.dev else None
+        self._tell("hubs", 1, 1, str(score or ""))
+        return score
+
+    def write(self) -> str:
         """Write the checkpoint; gives its fingerprint."""
         # Half precision takes nothing that embeddings show, and the file ships with the program.
-        halves = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+        halves = {
+            name: t.half() if t.is_floating_point() else t
+            for name, t in self.model.state_dict().items()
+        }
         checkpoint = Checkpoint(
             NAME, ARCHITECTURES[NAME], PREPROCESSING[NAME], self.tokenizer.settings, halves
         )
@@ -213,7 +248,7 @@ class _Run:
         return repr(same)
 
     def _tower_step(self, number: int, random: torch.Generator) -> Tensor:
-        corpus, blocks = self.corpus, self.settings.frozen_blocks
+        corpus, blocks = self.corpus, self.frozen_blocks
         drawn = draw(
             corpus,
             self.settings.tower_sizes,
@@ -248,10 +283,12 @@ class _Run:
         return chunk
 
     def _heads(self) -> tuple[nn.Module, ...]:
-        return (self.model.image_projection, self.model.text_projection, self.attention)
+        tower = self.image_tower
+        pools = (pool for pool in (tower.attention, tower.early_attention) if pool is not None)
+        return (self.model.image_projection, self.model.text_projection, *pools)
 
     def _freeze_lower(self) -> None:
-        lower = [self.image_tower.stem, *self.image_tower.blocks[: self.settings.frozen_blocks]]
+        lower = [self.image_tower.stem, *self.image_tower.blocks[: self.frozen_blocks]]
         # Word vectors of the few words in the captions must not move away from all the others.
         early = self.text_tower.layers[: self.settings.frozen_layers]
         for module in (*lower, self.text_tower.embeddings, *early):
@@ -294,7 +331,7 @@ class _Run:
         return DevSplit(
             photos,
             activations,
-            self.settings.frozen_blocks,
+            self.frozen_blocks,
             activations.features[:, 0] @ self.classifier.weight.T + self.classifier.bias,
             read_concepts().names,
             self.tokenizer,
@@ -305,7 +342,7 @@ class _Run:
             photos,
             self._serving_tower(),
             PREPROCESSING[NAME],
-            blocks=self.settings.frozen_blocks,
+            blocks=self.frozen_blocks,
             views=views or self.settings.views,
             seed=self.settings.seed,
             file=self.settings.run_folder / f"{stage}.activations",
@@ -329,3 +366,9 @@ class _Run:
 
     def _tell(self, stage: str, done: int, total: int, message: str = "") -> None:
         self.progress(TrainingProgress(stage, done, total, message))
+
+
+def _drawn(rows: Sequence[int], count: int, random: torch.Generator) -> list[int]:
+    """As many of the rows at random, each as often as any other, or once less."""
+    order = torch.randperm(len(rows), generator=random).repeat(-(-count // len(rows)))
+    return [rows[place] for place in order[:count].tolist()]

@@ -33,7 +33,7 @@ class Weights:
 
     captions: float = 1.0
     classes: float = 1.0
-    ranking: float = 0.5
+    ranking: float = 2.0
     groups: float = 0.3
     keep_images: float = 0.5
     keep_texts: float = 2.0

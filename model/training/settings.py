@@ -34,7 +34,6 @@ class CompactSettings:
     photos: tuple[Path, ...] = ()
     dev: Path | None = None
     views: int = 4
-    frozen_blocks: int = 15
     frozen_layers: int = 3
     seed: int = 0
     heads: FitSettings = field(default_factory=lambda: FitSettings(160, 20, average_decay=0.95))
@@ -51,6 +50,7 @@ class CompactSettings:
     tower_head_rate: float = 3e-4
     image_rate: float = 2e-4
     text_rate: float = 5e-5
+    hub_strength: float = 0.6
     evaluate_steps: int = 50
 
 

@@ -73,8 +73,11 @@ def clip(kind: str, activation: Activation = "quick_gelu") -> DualEncoder:
 def compact() -> DualEncoder:
     """The tiny model of the shipped architecture."""
     torch.manual_seed(0)
-    attention = AttentionPoolConfig(heads=2, head_width=4, side=SIDE // 4)
-    image = dataclasses.replace(tiny.ARCHITECTURE.image, attention=attention)
+    image = dataclasses.replace(
+        tiny.ARCHITECTURE.image,
+        attention=AttentionPoolConfig(heads=2, head_width=4, side=SIDE // 4),
+        early_attention=AttentionPoolConfig(heads=2, head_width=4, side=SIDE // 4),
+    )
     return shaken(dataclasses.replace(tiny.ARCHITECTURE, image=image).build())
 
 
@@ -203,7 +206,9 @@ def test_order_of_what_is_found_stays(model: DualEncoder, dtype: torch.dtype) ->
 @pytest.mark.parametrize("side", [31, 32, 33, 34])
 def test_uneven_padding_follows_the_picture(side: int) -> None:
     """EfficientNet-Lite pads odd and even sides differently, and so does its fast form."""
-    architecture = dataclasses.replace(tiny.ARCHITECTURE.image, attention=None)
+    architecture = dataclasses.replace(
+        tiny.ARCHITECTURE.image, attention=None, early_attention=None
+    )
     tower = EfficientNetLite(architecture).eval()
     pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(side))
     with torch.inference_mode():

@@ -24,6 +24,8 @@ ARCHITECTURE = CompactArchitecture(
         ),
         features=32,
         attention=AttentionPoolConfig(heads=2, head_width=4, side=8),
+        early_attention=AttentionPoolConfig(heads=2, head_width=4, side=8),
+        early_blocks=2,
     ),
     text=BertConfig(
         vocabulary=5 + len(WORDS), positions=12, width=16, layers=2, heads=2, inner_width=24
@@ -31,6 +33,7 @@ ARCHITECTURE = CompactArchitecture(
     image_inner_width=24,
     text_inner_width=24,
     embedding_width=16,
+    bank_texts=8,
 )
 
 PREPROCESSING = Preprocessing(

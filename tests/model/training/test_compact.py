@@ -13,7 +13,7 @@ from model.training.sampling import StepSizes
 from model.training.trainer import FitSettings
 
 SIZES = StepSizes(captioned=4, captions_each=2, uncaptioned=2, classes=8, groups=4, synthetic=4)
-LEARNING = ["heads", "towers", "new features", "new texts", "settle", "blend"]
+LEARNING = ["heads", "towers", "new features", "new texts", "settle", "blend", "hubs"]
 COLOURS = {
     "red": (220, 30, 30),
     "green": (30, 200, 40),
