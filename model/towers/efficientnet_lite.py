@@ -39,7 +39,8 @@ class EfficientNetLiteConfig:
 
     `attention` adds features pooled by attention over the last map to the averaged ones, and
     `early_attention` those over the map after `early_blocks` blocks, which still knows colours,
-    textures and small things; ImageNet's weights know nothing of either.
+    textures and small things; ImageNet's weights know nothing of either. Raises ValueError when
+    there is no such block.
     """
 
     stem_width: int = 32
@@ -56,6 +57,11 @@ class EfficientNetLiteConfig:
     attention: AttentionPoolConfig | None = None
     early_attention: AttentionPoolConfig | None = None
     early_blocks: int = 15
+
+    def __post_init__(self) -> None:
+        blocks = sum(stage.blocks for stage in self.stages)
+        if self.early_attention and not 1 <= self.early_blocks <= blocks:
+            raise ValueError(f"there is no block {self.early_blocks} of {blocks}")
 
     @property
     def output_width(self) -> int:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.checkpoints import Checkpoint, write_checkpoint
@@ -165,9 +164,7 @@ class _Run:
     def blend(self, heads: dict[str, Tensor], settled: dict[str, Tensor]) -> None:
         """Go to the best state between the two, by the dev split; without one, to the second."""
         best: tuple[float, dict[str, Tensor]] | None = None
-        for done, share in enumerate(_BLENDS, start=1):
-            if self.dev is None:
-                continue
+        for done, share in enumerate(_BLENDS if self.dev else (), start=1):
             state = {
                 name: torch.lerp(heads[name], tensor, share)
                 if tensor.is_floating_point()
@@ -175,6 +172,7 @@ class _Run:
                 for name, tensor in settled.items()
             }
             self.model.load_state_dict(state)
+            assert self.dev is not None, "without one nothing is tried"
             score = self.dev.score(self.model)
             self._tell("blend", done, len(_BLENDS), f"{share:.2f}: {score}")
             if best is None or score.total > best[0]:
@@ -191,9 +189,7 @@ class _Run:
         drawn = _drawn(captions, len(images.bank), random)
         tokens = [self.corpus.texts.tokens[row] for row in drawn]
         chunks, places = text_chunks(self.text_tower, tokens, _TEXT_CHUNK)
-        texts = F.normalize(
-            self.model.text_projection(torch.cat([chunk() for chunk in chunks])[places]), dim=-1
-        )
+        texts = self.model.text_projection(torch.cat([chunk() for chunk in chunks])[places])
         photos = torch.tensor(_drawn(range(len(self.corpus.logits)), _LEVEL_PHOTOS, random))
         as_served = torch.zeros_like(photos)
         seen = Seen(photos, as_served, as_served.bool())
@@ -203,7 +199,7 @@ class _Run:
                 for at in range(0, len(seen), _IMAGE_CHUNK)
             ]
         )
-        images.hold_back(texts, F.normalize(images(features), dim=-1), settings.hub_strength)
+        images.hold_back(texts, images(features), settings.hub_strength)
         score = self.dev.score(self.model) if self.dev else None
         self._tell("hubs", 1, 1, str(score or ""))
         return score

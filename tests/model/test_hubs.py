@@ -84,3 +84,12 @@ def test_a_file_older_than_the_bank_is_built_as_it_was() -> None:
     }
     assert shapes["image_projection.linear.weight"] == (512, 1280 + 512)
     assert not any("bank" in name or "early" in name for name in shapes)
+
+
+@pytest.mark.parametrize("blocks", [0, -1, 24])
+def test_early_attention_needs_a_block_to_look_at(blocks: int) -> None:
+    """A header that names another is refused as malformed."""
+    header = ARCHITECTURES["compact"].to_dict()
+    header["image"]["early_blocks"] = blocks
+    with pytest.raises(ValueError, match="no block"):
+        CompactArchitecture.from_dict(header)
