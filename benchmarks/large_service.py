@@ -96,7 +96,7 @@ def _fill(services: Services, vectors: NDArray[np.float16]) -> None:
 
 def _add(session: Session, version_id: str, start: int, vectors: NDArray[np.float16]) -> None:
     numbers = range(start + 1, start + 1 + len(vectors))
-    collections.add_missing(session, {COLLECTION})
+    collections.put(session, COLLECTION, collections.CollectionSettings())
     about = {"collection": COLLECTION, "format": "JPEG", "media_type": "image/jpeg"}
     about |= {"width": 500, "height": 375, "size_bytes": 60_000, "details": {}}
     rows = [

@@ -6,8 +6,8 @@ a bank of them. Searches are then ranked by the cosine less a share of that, as 
 softmax (Smith et al., "Offline bilingual word vectors, orthogonal transformations and the inverted
 softmax", 2017) and in querybank normalisation (Bogolin et al., "Cross Modal Retrieval with
 Querybank Normalisation", 2022). Here it is part of the embedding, so that an index of inner
-products needs to know nothing of it: all texts have the same last coordinate, and that of an image
-is the lower the more of a hub it is.
+products needs to know nothing of it: along one direction all texts have the same coordinate, and
+that of an image is the lower the more of a hub it is.
 
 Shape letters: N images or texts, F features of a tower, E embedding width, K texts of the bank.
 """
@@ -20,17 +20,17 @@ from torch import Tensor
 
 from model.projections import ResidualProjection
 
-# The last coordinate of every text; the others are shortened to what that leaves.
+# The coordinate of every text along that direction; the others are shortened to what that leaves.
 _TEXT_COORDINATE = 0.3
 _TEXT_REST = math.sqrt(1 - _TEXT_COORDINATE**2)
-# No image may be told by its last coordinate alone.
+# No image may be told by that coordinate alone.
 _MOST = 0.5
 # The higher, the fewer texts of the bank count, the nearest. Chosen on a dev split.
 _SHARPNESS = 20.0
 
 
 class HubAwareImages(ResidualProjection):
-    """Image features to unit rows whose last coordinate holds hubs back.
+    """Image features to unit rows of which one coordinate, before `spread`, holds hubs back.
 
     For an image x and the texts q of the bank, hubness(x) = log(sum(exp(s * x @ q))) / s, and what
     a search loses by it is strength * (hubness(x) - level) in units of the cosine. With a strength
@@ -54,13 +54,13 @@ class HubAwareImages(ResidualProjection):
         x = F.normalize(super().forward(features), dim=-1)  # (N, E - 1)
         loss = self.strength * (self._hubness(x) - self.level)  # (N,)
         last = (-loss * _TEXT_REST / _TEXT_COORDINATE).clamp(-_MOST, _MOST)[:, None]  # (N, 1)
-        return torch.cat([x * (1 - last.square()).sqrt(), last], dim=-1)
+        return spread(torch.cat([x * (1 - last.square()).sqrt(), last], dim=-1))
 
     @torch.no_grad()
     def hold_back(self, texts: Tensor, images: Tensor, strength: float) -> None:
         """Take the bank of (K, E) embedded texts, and the mean of (N, E) images as the level."""
-        self.bank.copy_(F.normalize(texts[:, :-1], dim=-1))
-        self.level.copy_(self._hubness(F.normalize(images[:, :-1], dim=-1)).mean())
+        self.bank.copy_(F.normalize(spread(texts)[:, :-1], dim=-1))
+        self.level.copy_(self._hubness(F.normalize(spread(images)[:, :-1], dim=-1)).mean())
         self.strength.fill_(strength)
 
     def _hubness(self, x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class HubAwareImages(ResidualProjection):
 
 
 class TextsBesideHubs(ResidualProjection):
-    """Text features to unit rows that all have the same last coordinate."""
+    """Text features to unit rows that, before `spread`, all have the same last coordinate."""
 
     def __init__(self, features: int, inner_width: int, embedding_width: int) -> None:
         super().__init__(features, inner_width, embedding_width - 1)
@@ -77,4 +77,18 @@ class TextsBesideHubs(ResidualProjection):
         """(N, F) features to (N, E) unit rows."""
         x = F.normalize(super().forward(features), dim=-1)  # (N, E - 1)
         last = x.new_full((len(x), 1), _TEXT_COORDINATE)
-        return torch.cat([x * _TEXT_REST, last], dim=-1)
+        return spread(torch.cat([x * _TEXT_REST, last], dim=-1))
+
+
+def spread(x: Tensor) -> Tensor:
+    """(N, E) rows mirrored so that the last axis points along all axes alike; twice, as they were.
+
+    Inner products stay. An index that stores each few coordinates in few bits would lose most of
+    the best hits if one of them decided as much as all others together.
+
+    Source: Householder, "Unitary triangularization of a nonsymmetric matrix", 1958.
+    """
+    normal = x.new_full((x.shape[-1],), -(x.shape[-1] ** -0.5))
+    normal[-1] += 1
+    normal = F.normalize(normal, dim=0)
+    return x - 2 * (x @ normal)[:, None] * normal

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.hubs import HubAwareImages, TextsBesideHubs
+from model.hubs import HubAwareImages, TextsBesideHubs, spread
 from model.zoo import ARCHITECTURES, CompactArchitecture
 from tests.model import tiny
 
@@ -55,7 +55,7 @@ def test_a_hub_loses_what_the_formula_says(images: HubAwareImages, texts: TextsB
     loss = 0.05 * (hubness - hubness.mean())
     assert loss.argmax() == 0, "the first axis is the hub"
     rest = (1 - 0.3**2) ** 0.5
-    shortened = (1 - embedded[:, -1] ** 2).sqrt()
+    shortened = (1 - spread(embedded)[:, -1] ** 2).sqrt()
     torch.testing.assert_close(asked @ embedded.T, rest * (bank @ shown.T * shortened - loss))
 
 
@@ -64,7 +64,16 @@ def test_no_image_is_told_by_its_last_coordinate_alone(
 ) -> None:
     """However strong the penalty is, most of the embedding is what the image shows."""
     images.hold_back(texts(around_the_first_axis(20)), images(torch.eye(WIDTH - 1)), strength=100)
-    assert images(torch.eye(WIDTH - 1))[:, -1].abs().max() <= 0.5
+    assert spread(images(torch.eye(WIDTH - 1)))[:, -1].abs().max() <= 0.5
+
+
+def test_no_coordinate_decides_more_than_others() -> None:
+    """The last axis becomes the diagonal; lengths and angles stay, and twice gives the first."""
+    rows = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
+    mirrored = spread(rows)
+    torch.testing.assert_close(mirrored @ mirrored.T, rows @ rows.T)
+    torch.testing.assert_close(spread(mirrored), rows)
+    torch.testing.assert_close(spread(torch.eye(WIDTH)[-1:]), torch.full((1, WIDTH), WIDTH**-0.5))
 
 
 def test_only_the_projection_learns(images: HubAwareImages) -> None:
