@@ -12,6 +12,7 @@ that of an image is the lower the more of a hub it is.
 Shape letters: N images or texts, F features of a tower, E embedding width, K texts of the bank.
 """
 
+import functools
 import math
 
 import torch
@@ -81,14 +82,20 @@ class TextsBesideHubs(ResidualProjection):
 
 
 def spread(x: Tensor) -> Tensor:
-    """(N, E) rows mirrored so that the last axis points along all axes alike; twice, as they were.
+    """(N, E) rows with each coordinate made of all, by Hartley's transform; twice, as they were.
 
-    Inner products stay. An index that stores each few coordinates in few bits would lose most of
-    the best hits if one of them decided as much as all others together.
+    Inner products stay. An index that stores a few coordinates together in few bits loses the best
+    hits where some of them decide much more than others.
 
-    Source: Householder, "Unitary triangularization of a nonsymmetric matrix", 1958.
+    Source: Bracewell, "Discrete Hartley transform", 1983.
     """
-    normal = x.new_full((x.shape[-1],), -(x.shape[-1] ** -0.5))
-    normal[-1] += 1
-    normal = F.normalize(normal, dim=0)
-    return x - 2 * (x @ normal)[:, None] * normal
+    return x @ _hartley(x.shape[-1]).to(x)
+
+
+@functools.cache
+def _hartley(width: int) -> Tensor:
+    # An ordinary tensor, whoever asks first: one of inference mode could not be used in training.
+    with torch.inference_mode(mode=False):
+        steps = torch.arange(width, dtype=torch.float64)
+        turns = 2 * math.pi / width * torch.outer(steps, steps)  # (E, E)
+        return ((turns.cos() + turns.sin()) / math.sqrt(width)).float()

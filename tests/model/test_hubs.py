@@ -64,16 +64,16 @@ def test_no_image_is_told_by_its_last_coordinate_alone(
 ) -> None:
     """However strong the penalty is, most of the embedding is what the image shows."""
     images.hold_back(texts(around_the_first_axis(20)), images(torch.eye(WIDTH - 1)), strength=100)
-    assert spread(images(torch.eye(WIDTH - 1)))[:, -1].abs().max() <= 0.5
+    assert spread(images(torch.eye(WIDTH - 1)))[:, -1].abs().max() <= 0.5 + 1e-6
 
 
 def test_no_coordinate_decides_more_than_others() -> None:
-    """The last axis becomes the diagonal; lengths and angles stay, and twice gives the first."""
+    """An axis becomes a bit of all; lengths and angles stay, and twice gives the first."""
     rows = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
     mirrored = spread(rows)
     torch.testing.assert_close(mirrored @ mirrored.T, rows @ rows.T)
     torch.testing.assert_close(spread(mirrored), rows)
-    torch.testing.assert_close(spread(torch.eye(WIDTH)[-1:]), torch.full((1, WIDTH), WIDTH**-0.5))
+    assert spread(torch.eye(512)).abs().max() <= (2 / 512) ** 0.5 + 1e-6
 
 
 def test_only_the_projection_learns(images: HubAwareImages) -> None:
