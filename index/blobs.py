@@ -210,9 +210,9 @@ def _is_older(path: Path, before: float) -> bool:
     return False
 
 
-def remove_if_older(path: Path) -> bool:
-    """Remove a file that is over an hour old; gives whether it was. Raises StorageError."""
-    if not _is_older(path, time.time() - STRAY_AGE_SECONDS):
+def remove_if_older(path: Path, seconds: float = STRAY_AGE_SECONDS) -> bool:
+    """Remove a file that is over so old, an hour; gives whether it was. Raises StorageError."""
+    if not _is_older(path, time.time() - seconds):
         return False
     with stored_errors(path):
         path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -175,7 +174,7 @@ class Versions:
     def discard(self, version_id: str) -> None:
         """Remove a version that is not live, with its embeddings and weights.
 
-        Raises NotFound, Conflict.
+        Raises NotFound, Conflict, StorageError.
         """
         with self._database.writing() as session:
             if model_versions.get(session, version_id).state == "live":
@@ -213,20 +212,17 @@ class Versions:
     def sweep(self) -> int:
         """Remove weights that no version has and what a crash left half written; gives how many.
 
-        Younger ones may be about to be registered. Raises DatabaseUnavailable.
+        Younger ones may be about to be registered. Raises StorageError, DatabaseUnavailable.
         """
         with self._database.reading() as session:
             used = {version.weights for version in model_versions.all_versions(session)}
-        oldest = time.time() - REGISTRATION_GRACE.total_seconds()
-        removed = sum(
-            remove_if_older(file) for file in self._encoders.directory.glob(f"*{_WRITING}")
-        )
+        removed = 0
         for file in self._encoders.directory.glob("*.*"):
+            if file.suffix == _WRITING:
+                removed += remove_if_older(file)
             # A folder for models is also where an owner puts some: those have no digest as a name.
-            is_ours = _DIGEST.fullmatch(file.stem) is not None
-            if is_ours and file.name not in used and file.stat().st_mtime < oldest:
-                file.unlink(missing_ok=True)
-                removed += 1
+            elif _DIGEST.fullmatch(file.stem) and file.name not in used:
+                removed += remove_if_older(file, REGISTRATION_GRACE.total_seconds())
         return removed
 
     def _own_file(

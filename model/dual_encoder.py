@@ -3,7 +3,7 @@
 Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
 2021, section 2.3 and figure 3.
 
-Shape letters: N images or texts, L positions, F features of a tower, E embedding width.
+Shape letters: N images or texts, L positions, E embedding width.
 """
 
 import math

@@ -12,7 +12,9 @@
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -163,8 +165,11 @@ class _Run:
 
     def blend(self, heads: dict[str, Tensor], settled: dict[str, Tensor]) -> None:
         """Go to the best state between the two, by the dev split; without one, to the second."""
-        best: tuple[float, dict[str, Tensor]] | None = None
-        for done, share in enumerate(_BLENDS if self.dev else (), start=1):
+        self.model.load_state_dict(settled)
+        if self.dev is None:
+            return
+        best, best_state = -math.inf, settled
+        for done, share in enumerate(_BLENDS, start=1):
             state = {
                 name: torch.lerp(heads[name], tensor, share)
                 if tensor.is_floating_point()
@@ -172,12 +177,11 @@ class _Run:
                 for name, tensor in settled.items()
             }
             self.model.load_state_dict(state)
-            assert self.dev is not None, "without one nothing is tried"
             score = self.dev.score(self.model)
             self._tell("blend", done, len(_BLENDS), f"{share:.2f}: {score}")
-            if best is None or score.total > best[0]:
-                best = (score.total, state)
-        self.model.load_state_dict(best[1] if best else settled)
+            if score.total > best:
+                best, best_state = score.total, state
+        self.model.load_state_dict(best_state)
 
     @torch.inference_mode()
     def hold_hubs_back(self) -> Score | None:
@@ -193,12 +197,7 @@ class _Run:
         photos = torch.tensor(_drawn(range(len(self.corpus.logits)), _LEVEL_PHOTOS, random))
         as_served = torch.zeros_like(photos)
         seen = Seen(photos, as_served, as_served.bool())
-        features = torch.cat(
-            [
-                self._image_chunk(seen[at : at + _IMAGE_CHUNK], self.frozen_blocks)()
-                for at in range(0, len(seen), _IMAGE_CHUNK)
-            ]
-        )
+        features = torch.cat([chunk() for chunk in self._image_chunks(seen)])
         images.hold_back(texts, images(features), settings.hub_strength)
         score = self.dev.score(self.model) if self.dev else None
         self._tell("hubs", 1, 1, str(score or ""))
@@ -244,7 +243,7 @@ class _Run:
         return repr(same)
 
     def _tower_step(self, number: int, random: torch.Generator) -> Tensor:
-        corpus, blocks = self.corpus, self.frozen_blocks
+        corpus = self.corpus
         drawn = draw(
             corpus,
             self.settings.tower_sizes,
@@ -253,10 +252,7 @@ class _Run:
             self.settings.seed + 1,
             random,
         )
-        images = [
-            self._image_chunk(drawn.seen[at : at + _IMAGE_CHUNK], blocks)
-            for at in range(0, len(drawn.seen), _IMAGE_CHUNK)
-        ]
+        images = self._image_chunks(drawn.seen)
         tokens = [corpus.texts.tokens[row] for row in drawn.text_rows.tolist()]
         texts, places = text_chunks(self.text_tower, tokens, _TEXT_CHUNK)
 
@@ -272,11 +268,15 @@ class _Run:
 
         return backward_in_chunks([images, texts], loss_of)
 
-    def _image_chunk(self, seen: Seen, blocks: int) -> Callable[[], Tensor]:
-        def chunk() -> Tensor:
-            return self.image_tower.finish(self.corpus.activations.lower_maps(seen), blocks)
+    def _image_chunks(self, seen: Seen) -> list[Callable[[], Tensor]]:
+        def features(part: Seen) -> Tensor:
+            lower = self.corpus.activations.lower_maps(part)
+            return self.image_tower.finish(lower, self.frozen_blocks)
 
-        return chunk
+        return [
+            partial(features, seen[at : at + _IMAGE_CHUNK])
+            for at in range(0, len(seen), _IMAGE_CHUNK)
+        ]
 
     def _heads(self) -> tuple[nn.Module, ...]:
         tower = self.image_tower
